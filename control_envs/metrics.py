@@ -1,0 +1,98 @@
+"""What a flight was like, independent of any reward version.
+
+States are divided by their bound and controls by a third of theirs before anything is measured, so that one
+scale serves every plant (for the double integrator the scaled numbers are the plain ones).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from control_envs.systems.base import Array
+from control_envs.trajectory import Trajectory
+
+SUCCESS_DISTANCE = 0.1
+TERMINAL_WEIGHT = 5.0
+# A plan that lies on a bound keeps it: solvers and rounding are allowed this much, in scaled units.
+TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """Measures of a batch of flights; every array has the batch's shape (...).
+
+    Attributes:
+        initial_distance: d_0 = |x_0|, scaled.
+        mean_distance: mean of d_k over all N+1 states.
+        final_error: e = d_N.
+        cost: J = sum_k x_k'Q x_k + u_k'R u_k + 5 x_N'Q x_N, scaled, with saturated controls.
+        effort: mean of abs(u) over controls as written, scaled (0 for a plan without controls).
+        roughness: mean of abs(u_k - u_{k-1}) over controls as written, scaled (0 for a single control).
+        control_violations: number of controls outside their bounds.
+        state_violations: number of states x_1..x_N outside their box.
+        inside: share of the N+1 states inside their box.
+        success: final_error < 0.1 and no violation.
+    """
+
+    initial_distance: Array
+    mean_distance: Array
+    final_error: Array
+    cost: Array
+    effort: Array
+    roughness: Array
+    control_violations: Array
+    state_violations: Array
+    inside: Array
+    success: Array
+
+    @property
+    def violations(self) -> Array:
+        """All violations, of controls and of states."""
+        return self.control_violations + self.state_violations
+
+    def to_dict(self) -> dict[str, float]:
+        """One flight's measures as plain numbers; raises TypeError for a batch."""
+        return {f.name: float(getattr(self, f.name)) for f in fields(self)}
+
+
+def measure(trajectory: Trajectory) -> Metrics:
+    """Measures a flight or a batch of flights."""
+    system = trajectory.system
+    x, u = trajectory.x / system.x_scale, trajectory.u / system.u_scale
+    written = trajectory.u_written / system.u_scale
+    distance = np.sqrt(np.einsum("...kn,...kn->...k", x, x))
+    outside_x = _outside(x, system.x_bounds / system.x_scale[:, None])
+    control_violations = _outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)
+    state_violations = outside_x[..., 1:].sum(-1)
+    final_error = distance[..., -1]
+    return Metrics(
+        initial_distance=distance[..., 0],
+        mean_distance=distance.mean(-1),
+        final_error=final_error,
+        cost=quadratic_cost(x, u, system.Q, system.R),
+        effort=_mean_over_time(np.abs(written)),
+        roughness=_mean_over_time(np.abs(np.diff(written, axis=-2))),
+        control_violations=control_violations,
+        state_violations=state_violations,
+        inside=1.0 - outside_x.mean(-1),
+        success=(final_error < SUCCESS_DISTANCE) & (control_violations + state_violations == 0),
+    )
+
+
+def quadratic_cost(x: Array, u: Array, Q: Array, R: Array) -> Array:
+    """J of scaled states (..., N+1, n) and controls (..., N, m), with the terminal state weighted by 5 Q."""
+    state = np.einsum("...ki,ij,...kj->...k", x, Q, x)
+    control = np.einsum("...ki,ij,...kj->...k", u, R, u)
+    return state[..., :-1].sum(-1) + control.sum(-1) + TERMINAL_WEIGHT * state[..., -1]
+
+
+def _outside(values: Array, bounds: Array) -> Array:
+    """Whether any component of each vector (..., k, c) leaves its bounds (c, 2); shape (..., k)."""
+    return np.any((values < bounds[:, 0] - TOLERANCE) | (values > bounds[:, 1] + TOLERANCE), axis=-1)
+
+
+def _mean_over_time(values: Array) -> Array:
+    """Mean over the last two axes; 0 where they are empty."""
+    return values.mean((-2, -1)) if values.shape[-2] else np.zeros(values.shape[:-2])

@@ -1,0 +1,84 @@
+"""Pictures of flights. Needs the ``plots`` extra (matplotlib)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from control_envs._extras import need
+from control_envs.systems.base import System
+from control_envs.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def draw_vector_field(axes: Axes, system: System, points: int = 25) -> None:
+    """Stream lines of the uncontrolled plant over its box, in the plane of the first two states."""
+    (x_low, x_high), (y_low, y_high) = system.x_bounds[:2]
+    x, y = np.meshgrid(np.linspace(x_low, x_high, points), np.linspace(y_low, y_high, points))
+    rest = [np.zeros_like(x)] * (system.n - 2)
+    dx, dy = system.derivative((x, y, *rest), [np.zeros_like(x)] * system.m)[:2]
+    axes.streamplot(x, y, np.broadcast_to(dx, x.shape), np.broadcast_to(dy, x.shape), color="0.85", linewidth=0.7)
+
+
+def draw_phase(axes: Axes, flight: Trajectory, color: str, label: str | None = None) -> None:
+    """Flights in the plane of the first two states: a dot at each start, a line to each end."""
+    system = flight.system
+    states = flight.x.reshape(-1, flight.horizon + 1, system.n)
+    for i, x in enumerate(states):
+        axes.plot(x[:, 0], x[:, 1], color=color, linewidth=1.3, label=label if i == 0 else None)
+        axes.plot(*x[0, :2], "o", color=color, markersize=4)
+    axes.set(xlim=1.15 * system.x_bounds[0], ylim=1.15 * system.x_bounds[1])
+    axes.set_xlabel(axis_label(system, 0))
+    axes.set_ylabel(axis_label(system, 1))
+
+
+def draw_box(axes: Axes, system: System) -> None:
+    """The box that the first two states must keep to, and the origin."""
+    (x_low, x_high), (y_low, y_high) = system.x_bounds[:2]
+    axes.plot([x_low, x_high, x_high, x_low, x_low], [y_low, y_low, y_high, y_high, y_low], "k--", linewidth=0.8)
+    axes.plot(0, 0, "k+", markersize=9)
+
+
+def draw_bounds(axes: Axes, low: float, high: float) -> None:
+    """A quantity's bounds over time."""
+    for bound in (low, high):
+        axes.axhline(bound, color="k", linestyle="--", linewidth=0.8)
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+
+
+def axis_label(system: System, i: int) -> str:
+    """A state's name and unit."""
+    unit = system.state_units[i]
+    return f"{system.state_names[i]} [{unit}]" if unit else system.state_names[i]
+
+
+def frame(flight: Trajectory) -> np.ndarray:
+    """One flight so far as an RGB image, (400, 800, 3) uint8: phase portrait, states and controls over time."""
+    figure_module = need("matplotlib.figure", "plots")
+    agg = need("matplotlib.backends.backend_agg", "plots")
+    system = flight.system
+    figure = figure_module.Figure(figsize=(8, 4), dpi=100, layout="constrained")
+    canvas = agg.FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 2)
+    if system.n >= 2:
+        phase = figure.add_subplot(grid[:, 0])
+        draw_vector_field(phase, system)
+        draw_box(phase, system)
+        draw_phase(phase, flight, "C0")
+    end = system.horizon * system.dt
+    states = figure.add_subplot(grid[0, 1])
+    for i, name in enumerate(system.state_names):
+        states.plot(flight.t, flight.x[:, i], label=name)
+    states.set(xlim=(0, end))
+    states.legend(loc="upper right", fontsize="small")
+    controls = figure.add_subplot(grid[1, 1])
+    for i, name in enumerate(system.control_names):
+        controls.step(flight.t[:-1], flight.u[:, i], where="post", label=name)
+        draw_bounds(controls, *system.u_bounds[i])
+    controls.set(xlim=(0, end), xlabel="time [s]")
+    controls.legend(loc="upper right", fontsize="small")
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -1,0 +1,87 @@
+"""From text to reward, a batch at a time: parse, simulate, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from control_envs.codec import Parsed, Verdict, parse_completion
+from control_envs.metrics import Metrics, measure
+from control_envs.rewards import DEFAULT_VERSION, RewardSpec, get_reward, score
+from control_envs.systems.base import Array, System
+from control_envs.trajectory import Trajectory, simulate
+
+
+@dataclass(frozen=True, eq=False)
+class TextScores:
+    """Scores of B completions.
+
+    Attributes:
+        total: the environment's reward, shape (B,).
+        terms: reward terms, each (B,), 0 where a term does not apply; the sum over terms is the total before
+            the floor. Texts without a plan have their whole score under "no_answer" or "wrong_count".
+        verdicts: B parse verdicts.
+        valid: which texts hold a plan, shape (B,).
+        trajectory: the flights of the valid ones, batch shape (valid.sum(),).
+        metrics: their measures.
+    """
+
+    total: Array
+    terms: dict[str, Array]
+    verdicts: list[Verdict]
+    valid: np.ndarray
+    trajectory: Trajectory
+    metrics: Metrics
+
+
+def invalid_terms(verdict: Verdict, spec: RewardSpec) -> dict[str, float]:
+    """The one reward term of a text that holds no plan."""
+    return {"wrong_count": spec.wrong_count} if verdict == "wrong_count" else {"no_answer": spec.no_answer}
+
+
+def score_completions(
+    system: System,
+    x0: ArrayLike,
+    completions: Sequence[str],
+    reward_version: str = DEFAULT_VERSION,
+    training_progress: float = 0.0,
+) -> TextScores:
+    """Scores each completion from its own row's initial state.
+
+    Args:
+        system: the plant.
+        x0: initial states, shape (B, n), one for each completion.
+        completions: B texts.
+        reward_version: a key of `control_envs.rewards.REWARDS`.
+        training_progress: in [0, 1], for versions that shape their terms.
+
+    Raises:
+        ValueError: x0 is not (B, n) for B completions.
+    """
+    x0 = np.asarray(x0, dtype=np.float64)
+    if x0.shape != (len(completions), system.n):
+        raise ValueError(f"x0 has shape {x0.shape}: {len(completions)} completions need one row of {system.n} each")
+    spec = get_reward(reward_version)
+    parsed = [parse_completion(text, system.horizon, system.m) for text in completions]
+    valid = np.array([p.controls is not None for p in parsed], dtype=bool)
+    trajectory = simulate(system, x0[valid], _stack(parsed, system))
+    metrics = measure(trajectory)
+    scored = score(metrics, reward_version, training_progress)
+    names = (*scored.terms, "no_answer", "wrong_count")
+    terms = {name: np.zeros(len(parsed)) for name in names}
+    total = np.zeros(len(parsed))
+    total[valid] = scored.total
+    for name, values in scored.terms.items():
+        terms[name][valid] = values
+    for row in np.flatnonzero(~valid):
+        for name, value in invalid_terms(parsed[row].verdict, spec).items():
+            terms[name][row] = total[row] = value
+    return TextScores(total, terms, [p.verdict for p in parsed], valid, trajectory, metrics)
+
+
+def _stack(parsed: list[Parsed], system: System) -> Array:
+    controls = [p.controls for p in parsed if p.controls is not None]
+    return np.array(controls).reshape(-1, system.horizon, system.m)

@@ -1,0 +1,33 @@
+"""The plants. Every module of this package that holds a `SYSTEM` is one; a new plant is a new file."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pkgutil import iter_modules
+
+from control_envs.systems.base import DIVERGED, System
+
+SYSTEMS: dict[str, System] = {
+    module.SYSTEM.name: module.SYSTEM
+    for info in iter_modules(__path__)
+    if hasattr(module := import_module(f"{__name__}.{info.name}"), "SYSTEM")
+}
+
+
+def get_system(system: str | System, **changes) -> System:
+    """The plant of that name (or the one given), with settings changed: ``get_system("van_der_pol", mu=2.0)``.
+
+    Raises:
+        ValueError: there is no such plant or setting; the message names the nearest.
+    """
+    if isinstance(system, str):
+        if system not in SYSTEMS:
+            close = difflib.get_close_matches(system, SYSTEMS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"there is no plant {system!r}.{hint} Known plants: {', '.join(SYSTEMS)}.")
+        system = SYSTEMS[system]
+    return system.replace(**changes) if changes else system
+
+
+__all__ = ["DIVERGED", "SYSTEMS", "System", "get_system"]

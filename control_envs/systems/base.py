@@ -1,0 +1,265 @@
+"""One plant, defined once.
+
+A `System` holds everything that is particular to a plant: its equation as text, its vector field, its
+bounds and its cost. All else (spaces, prompts, LQR, MPC, demonstrations, evaluation) is derived from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+# A flight is never clamped to its box, but floating point has an end. A state that leaves this many times
+# its bound has diverged and is held there, so that every later number stays finite.
+DIVERGED = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """A continuous-time plant x' = f(x, u) under zero-order hold, with n states and m controls.
+
+    Args:
+        name: identifier in snake case; ``double_integrator`` becomes ``DoubleIntegrator-v0``.
+        title: the plant's name in prose, with its article: "a double integrator".
+        equation: the vector field in plain ASCII.
+        state_names: n names, as the prompt prints them.
+        control_names: m names.
+        state_units: n units, for axes and documentation ("" for none).
+        vector_field: ``f(x, u, xp=numpy, **params)``: takes the components of x and u and returns the n
+            derivatives as a tuple. Plain arithmetic and ``xp.sin`` and the like alone, so that it runs on
+            numpy arrays of any batch shape, torch tensors and CasADi symbols.
+        x_bounds: the box the states must keep to, shape (n, 2), columns low and high.
+        u_bounds: control limits, shape (m, 2).
+        x0_bounds: the box of initial states, shape (n, 2), inside ``x_bounds``.
+        dt: length of one control interval in seconds.
+        horizon: number of controls in a plan, N.
+        Q: state cost, shape (n, n).
+        R: control cost, shape (m, m).
+        params: the vector field's keyword parameters and their values.
+
+    Raises:
+        ValueError: an argument has the wrong shape, is not finite, or contradicts another.
+
+    Bounds may be given as one number b (meaning [-b, b] for every component), as one (low, high) pair for
+    every component, or in full. Q and R may be given as their diagonals.
+    """
+
+    name: str
+    title: str
+    equation: str
+    state_names: tuple[str, ...]
+    control_names: tuple[str, ...]
+    vector_field: Callable[..., tuple[Any, ...]]
+    x_bounds: Any
+    u_bounds: Any
+    x0_bounds: Any
+    state_units: tuple[str, ...] = ()
+    dt: float = 0.1
+    horizon: int = 50
+    Q: Any = 10.0
+    R: Any = 0.1
+    params: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def put(key: str, value: Any) -> None:
+            object.__setattr__(self, key, value)
+
+        put("x_bounds", _bounds("x_bounds", self.x_bounds, self.n))
+        put("u_bounds", _bounds("u_bounds", self.u_bounds, self.m))
+        put("x0_bounds", _bounds("x0_bounds", self.x0_bounds, self.n))
+        put("Q", _cost("Q", self.Q, self.n))
+        put("R", _cost("R", self.R, self.m))
+        put("dt", _positive("dt", self.dt))
+        put("horizon", _count("horizon", self.horizon))
+        put("state_units", tuple(self.state_units) or ("",) * self.n)
+        put("params", {key: _finite(key, value) for key, value in self.params.items()})
+        if np.any(self.x0_bounds[:, 0] < self.x_bounds[:, 0]) or np.any(self.x0_bounds[:, 1] > self.x_bounds[:, 1]):
+            raise ValueError(
+                f"x0_bounds {self.x0_bounds.tolist()} reach outside x_bounds {self.x_bounds.tolist()}: "
+                "initial states must start inside the box. Narrow x0_bounds or widen x_bounds."
+            )
+
+    # -- derived sizes and scales ------------------------------------------------------------------------
+
+    @property
+    def n(self) -> int:
+        """Number of states."""
+        return len(self.state_names)
+
+    @property
+    def m(self) -> int:
+        """Number of controls."""
+        return len(self.control_names)
+
+    @cached_property
+    def x_scale(self) -> Array:
+        """What states are divided by before they are scored, shape (n,): the larger of their two bounds."""
+        return np.abs(self.x_bounds).max(axis=1)
+
+    @cached_property
+    def u_scale(self) -> Array:
+        """What controls are divided by before they are scored, shape (m,): a third of their bound."""
+        return np.abs(self.u_bounds).max(axis=1) / 3.0
+
+    # -- variations --------------------------------------------------------------------------------------
+
+    def replace(self, **changes: Any) -> System:
+        """A copy with other settings; plant parameters (``mu=2.0``) are given by their own names.
+
+        Raises:
+            ValueError: a name is neither a field nor a parameter of this plant, or a value is invalid.
+        """
+        fields = {f.name for f in dataclasses.fields(self)}
+        params = dict(self.params)
+        for key in [key for key in changes if key not in fields]:
+            if key not in params:
+                raise ValueError(f"{self.name} has no setting {key!r}.{_nearest(key, fields | set(params))}")
+            params[key] = changes.pop(key)
+        return dataclasses.replace(self, **{"params": params, **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values (without the vector field)."""
+        arrays = ("x_bounds", "u_bounds", "x0_bounds", "Q", "R")
+        plain = {key: getattr(self, key).tolist() for key in arrays}
+        return {"name": self.name, "dt": self.dt, "horizon": self.horizon, "params": dict(self.params), **plain}
+
+    # -- dynamics ----------------------------------------------------------------------------------------
+
+    def derivative(self, x: Any, u: Any, xp: Any = np) -> tuple[Any, ...]:
+        """x' as a tuple of n components; x and u are sequences of components of any type ``xp`` computes on."""
+        return self.vector_field(x, u, xp=xp, **self.params)
+
+    def rk4(self, x: Any, u: Any, xp: Any = np, dt: float | None = None) -> tuple[Any, ...]:
+        """One interval of the classical Runge-Kutta method with u held (Hairer, Norsett & Wanner, I, II.1).
+
+        This is the project's one discretisation: environment, rewards, LQR, MPC and data all step with it.
+        Order 4 in general, exact for the double integrator (a chain of integrators up to length four).
+
+        Args:
+            x: n components.
+            u: m components.
+            xp: the array module the components belong to (numpy, torch, casadi).
+            dt: step length; the system's own by default.
+        """
+        h = self.dt if dt is None else dt
+        k1 = self.derivative(x, u, xp)
+        k2 = self.derivative(tuple(a + h / 2 * k for a, k in zip(x, k1, strict=True)), u, xp)
+        k3 = self.derivative(tuple(a + h / 2 * k for a, k in zip(x, k2, strict=True)), u, xp)
+        k4 = self.derivative(tuple(a + h * k for a, k in zip(x, k3, strict=True)), u, xp)
+        return tuple(a + h / 6 * (p + 2 * q + 2 * r + s) for a, p, q, r, s in zip(x, k1, k2, k3, k4, strict=True))
+
+    def step(self, x: ArrayLike, u: ArrayLike) -> Array:
+        """The next state, shape (..., n), after one interval from x (..., n) under controls u (..., m)."""
+        x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
+        components = self.rk4(np.moveaxis(x, -1, 0), np.moveaxis(u, -1, 0))
+        return np.stack(np.broadcast_arrays(*components), axis=-1)
+
+    def saturate(self, u: ArrayLike) -> Array:
+        """Controls (..., m) limited to ``u_bounds``."""
+        return np.clip(np.asarray(u, dtype=np.float64), self.u_bounds[:, 0], self.u_bounds[:, 1])
+
+    def linearise(self, x: ArrayLike | None = None, u: ArrayLike | None = None) -> tuple[Array, Array]:
+        """The discrete-time A (n, n) and B (n, m) of one step about (x, u), the origin by default.
+
+        Central differences of the step itself, so that LQR is designed for the very discretisation that
+        the environment runs. Errors are O(eps^(2/3)), about 1e-10.
+        """
+        x = np.zeros(self.n) if x is None else np.asarray(x, dtype=np.float64)
+        u = np.zeros(self.m) if u is None else np.asarray(u, dtype=np.float64)
+        h = np.finfo(np.float64).eps ** (1 / 3)
+        dx, du = h * np.eye(self.n), h * np.eye(self.m)
+        A = (self.step(x + dx, u) - self.step(x - dx, u)).T / (2 * h)
+        B = (self.step(x, u + du) - self.step(x, u - du)).T / (2 * h)
+        return A, B
+
+    # -- initial states ----------------------------------------------------------------------------------
+
+    def sample_x0(self, rng: np.random.Generator, size: int | tuple[int, ...] = (), decimals: int | None = 2) -> Array:
+        """Initial states, shape (*size, n), uniform over the decimal grid points inside ``x0_bounds``.
+
+        Args:
+            rng: a numpy Generator.
+            size: batch shape.
+            decimals: the grid is 10**-decimals wide, which is what the prompt prints; None draws from
+                the continuous box instead.
+        """
+        shape = ((size,) if isinstance(size, int) else tuple(size)) + (self.n,)
+        low, high = self.x0_bounds[:, 0], self.x0_bounds[:, 1]
+        if decimals is None:
+            return rng.uniform(low, high, size=shape)
+        first = np.ceil(low * 10**decimals - 1e-9).astype(np.int64)
+        last = np.floor(high * 10**decimals + 1e-9).astype(np.int64)
+        if np.any(first > last):
+            raise ValueError(f"x0_bounds {self.x0_bounds.tolist()} hold no point with {decimals} decimals")
+        return from_grid(rng.integers(first, last, size=shape, endpoint=True), decimals)
+
+
+def from_grid(index: NDArray[np.int64], decimals: int) -> Array:
+    """Grid numbers as the floats that their decimal text denotes: 40 at two decimals is float("0.40")."""
+    return index / 10**decimals  # one correctly rounded division; integers leave no negative zero behind
+
+
+# -- checks of arguments -------------------------------------------------------------------------------------
+
+
+def _bounds(name: str, value: Any, count: int) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0:
+        array = np.array([-array, array])
+    if array.shape == (2,):
+        array = np.tile(array, (count, 1))
+    if array.shape != (count, 2):
+        raise ValueError(f"{name} has shape {array.shape}: give one number, one (low, high) pair, or ({count}, 2)")
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be finite, not {array.tolist()}")
+    if np.any(array[:, 0] >= array[:, 1]):
+        raise ValueError(f"{name} {array.tolist()} is upside down: each low must be below its high")
+    return _frozen(array)
+
+
+def _cost(name: str, value: Any, count: int) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim == 0 or array.shape == (count,):
+        array = np.diag(np.broadcast_to(array, (count,)))
+    if array.shape != (count, count) or not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be a finite ({count}, {count}) matrix or its diagonal")
+    return _frozen(array)
+
+
+def _frozen(array: Array) -> Array:
+    array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _finite(name: str, value: Any) -> float:
+    if not np.isscalar(value) or not np.isfinite(value):  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _positive(name: str, value: Any) -> float:
+    if _finite(name, value) <= 0:
+        raise ValueError(f"{name} must be positive, not {value!r}")
+    return float(value)
+
+
+def _count(name: str, value: Any) -> int:
+    if int(value) != value or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+def _nearest(key: str, names: set[str]) -> str:
+    """A did-you-mean sentence, with a leading blank, or nothing."""
+    close = difflib.get_close_matches(key, sorted(names), n=2)
+    return f" Did you mean {' or '.join(close)}?" if close else f" It has {', '.join(sorted(names))}."

@@ -1,0 +1,26 @@
+"""The Van der Pol oscillator with a control force, x1' = x2, x2' = mu (1 - x1^2) x2 - x1 + u.
+
+The origin is unstable: left alone, every flight ends on the limit cycle (amplitude about 2).
+B. van der Pol, "On relaxation-oscillations", Phil. Mag. 2 (1926).
+"""
+
+from control_envs.systems.base import System
+
+
+def vector_field(x, u, xp=None, mu=1.0):
+    """(x2, mu (1 - x1^2) x2 - x1 + u); components of any array type."""
+    return x[1], mu * (1.0 - x[0] * x[0]) * x[1] - x[0] + u[0]
+
+
+SYSTEM = System(
+    name="van_der_pol",
+    title="a Van der Pol oscillator",
+    equation="x1' = x2, x2' = mu (1 - x1^2) x2 - x1 + u",
+    state_names=("position", "velocity"),
+    control_names=("u",),
+    vector_field=vector_field,
+    x_bounds=2.0,
+    u_bounds=5.0,
+    x0_bounds=1.5,
+    params={"mu": 1.0},
+)

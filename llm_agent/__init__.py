@@ -1,0 +1,1 @@
+"""Language models that control: data, SFT, GRPO, policies and evaluation."""

@@ -1,0 +1,105 @@
+"""Loading a causal language model: the embedded tiny one, a run's, a local folder's, or the hub's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from control_envs import System, format_completion, get_system
+from llm_agent import tiny_model
+from llm_agent.laws import format_law
+from llm_agent.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from peft import LoraConfig, PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_model(
+    name: str | Path, seed: int = 0, trainable: bool = False
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """A causal model and its tokenizer.
+
+    Args:
+        name: "tiny" for a fresh embedded model, a run folder, a Hugging Face folder (of a model or of a LoRA
+            adapter), or a hub id.
+        seed: initial weights of a fresh tiny model.
+        trainable: an adapter is loaded for further training.
+
+    Raises:
+        ValueError: nothing of that name can be loaded.
+    """
+    if str(name) == tiny_model.NAME:
+        return tiny_model.build_tiny(seed)
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = resolve(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        if (Path(source) / "adapter_config.json").is_file():
+            from peft import AutoPeftModelForCausalLM
+
+            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"cannot load model {str(name)!r}: give 'tiny', a run folder, a Hugging Face model folder, or a hub id "
+            f"that is downloaded or reachable ({reason})"
+        ) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return model, tokenizer
+
+
+def is_tiny(name: str | Path) -> bool:
+    """Whether the model is the embedded one: fresh, in a run, or in a folder."""
+    if str(name) == tiny_model.NAME:
+        return True
+    if (Path(name) / "run.json").is_file():
+        return is_tiny(RunFolder.open(name).settings["model"])
+    config = Path(name) / "config.json"
+    return config.is_file() and json.loads(config.read_text()).get(tiny_model.MARK) is True
+
+
+def lora_config(model: PreTrainedModel | PeftModel, r: int, alpha: int) -> LoraConfig | None:
+    """LoRA on the attention and MLP projections; None for the tiny model, a model that has an adapter, or r = 0."""
+    if r == 0 or hasattr(model, "peft_config") or getattr(model.config, tiny_model.MARK, False):
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(r=r, lora_alpha=alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+def resolve(name: str | Path) -> str:
+    """The folder or hub id to load: a run folder stands for the model it has come to."""
+    if (Path(name) / "run.json").is_file():
+        return str(RunFolder.open(name).model_folder())
+    return str(name)
+
+
+def completion_room(tokenizer: PreTrainedTokenizerBase, systems: list[str], requested: int | None) -> int:
+    """How many tokens a completion may take: as requested, or what an answer needs and a few more.
+
+    Raises:
+        ValueError: an ordinary answer does not fit into what was requested.
+    """
+    needed = max(answer_tokens(tokenizer, get_system(name)) for name in systems)
+    if requested is not None and requested < needed:
+        raise ValueError(
+            f"max_completion_length {requested} cannot hold an answer, which takes {needed} tokens with this "
+            f"tokenizer: give --max_completion_length {needed} or more"
+        )
+    return requested or needed + 8
+
+
+def answer_tokens(tokenizer: PreTrainedTokenizerBase, system: System) -> int:
+    """Tokens of a long ordinary answer: a stated law, a full plan at the lower bounds, and the end."""
+    controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
+    text = format_completion(controls, format_law(np.full((system.m, system.n), 10.0)))
+    return len(tokenizer(text, add_special_tokens=False).input_ids) + 1

@@ -1,0 +1,208 @@
+"""A run from end to end: demonstrations, SFT, GRPO, evaluation and report, each phase resumable."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+import transformers
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer, SFTConfig
+
+from llm_agent.arguments import GRPOArguments, RunArguments, parse_grpo, parse_sft, sft_phase_config
+from llm_agent.callbacks import add_phase_callbacks
+from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts, write_card
+from llm_agent.evaluate import evaluate_run, to_markdown
+from llm_agent.models import completion_room, is_tiny, load_model, lora_config, resolve
+from llm_agent.policy import Sampling
+from llm_agent.run_folder import RunFolder, Stopwatch
+from llm_agent.sft import make_trainer
+from llm_agent.trl_rewards import reward_functions
+
+SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
+GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
+
+
+def command(kind: str, argv: Sequence[str] | None = None) -> int:
+    """What ``train_sft`` and ``train_grpo`` do; bad input gives one line and exit code 2."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run, args, config = _open_or_create(kind, argv)
+        print(f"run folder: {run.path}")
+        Pipeline(run, args, config).go()
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        if os.environ.get("CONTROL_GRPO_DEBUG"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; go on with  --resume", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, RunArguments, SFTConfig | GRPOConfig]:
+    parse = parse_grpo if kind == "grpo" else parse_sft
+    args, config = parse(argv)
+    if args.resume:
+        run = RunFolder.open(config.output_dir or None)
+        if run.settings["kind"] != kind:
+            raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")
+        args, config = parse(run.settings["argv"])
+        return run, args, config
+    label = f"{args.system}-{args.model if is_tiny(args.model) else Path(args.model).name}-seed{config.seed}"
+    settings = {
+        "kind": kind,
+        "argv": argv,
+        "systems": args.systems,
+        "model": args.model,
+        "seed": config.seed,
+        "eval_states": args.eval_states,
+        "eval_seed": args.eval_seed,
+        "reward_version": getattr(args, "reward_version", None),
+        "sampling": _sampling(config),
+        "max_completion_length": getattr(config, "max_completion_length", None),
+    }
+    return RunFolder.create(config.output_dir or None, label, settings), args, config
+
+
+def _sampling(config: SFTConfig | GRPOConfig) -> dict[str, Any]:
+    """How the evaluation draws sampled answers: as GRPO does."""
+    names = ("temperature", "top_p", "top_k", "min_p")
+    return {name: getattr(config, name) for name in names} if isinstance(config, GRPOConfig) else vars(Sampling())
+
+
+class Pipeline:
+    """The phases of one run, in order; those already done are skipped."""
+
+    def __init__(self, run: RunFolder, args: RunArguments, config: SFTConfig | GRPOConfig):
+        self.run, self.args, self.config = run, args, config
+        self.grpo = isinstance(config, GRPOConfig)
+
+    def go(self) -> None:
+        """Runs what is left to run, and prints the evaluation."""
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        datasets.disable_progress_bars()
+        phases = self._phases()
+        for i, (name, phase) in enumerate(phases.items(), 1):
+            if not self.run.is_done(name):
+                watch = Stopwatch()
+                transformers.set_seed(self.config.seed)
+                phase(f"[{i}/{len(phases)}] {name}")
+                self.run.mark_done(name, watch())
+        for path in sorted(self.run.path.glob("*.png")):
+            print(f"picture: {path}")
+        for report in json.loads((self.run.path / "evaluation.json").read_text()).values():
+            print(f"\n{to_markdown(report)}")
+        seconds = {name: phase["seconds"] for name, phase in self.run.record["phases"].items()}
+        print(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
+
+    def _phases(self) -> dict[str, Callable[[str], None]]:
+        if not self.grpo:
+            return {"data": self._data, "sft": self._sft, "evaluation": self._evaluate}
+        assert isinstance(self.args, GRPOArguments)
+        if self.args.sft_from or self.args.zero_shot:
+            return {"sft": self._start, "grpo": self._grpo, "evaluation": self._evaluate}
+        return {"data": self._data, "sft": self._sft, "grpo": self._grpo, "evaluation": self._evaluate}
+
+    # -- phases --------------------------------------------------------------------------------------------
+
+    def _data(self, title: str) -> None:
+        config = self._sft_config()
+        count = self.args.demonstration_count or _examples_seen(config)
+        print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
+        rows, card = make_demonstrations(self.args.systems, count, self.args.demonstrations, "train", config.seed)
+        folder = self.run.path / "data"
+        folder.mkdir(exist_ok=True)
+        rows.to_parquet(folder / "demonstrations.parquet")
+        write_card(card, folder / "card.json")
+
+    def _sft(self, title: str) -> None:
+        config = _changed(self._sft_config(), output_dir=str(self.run.path / "sft"))
+        rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
+        model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
+        trainer = make_trainer(
+            model, tokenizer, rows, config, lora_config(model, self.args.lora_r, self.args.lora_alpha)
+        )
+        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
+
+    def _start(self, title: str) -> None:
+        """Takes another model as this run's starting point, so that both can be evaluated side by side."""
+        source = self.args.sft_from or self.args.model
+        print(f"{title}: starting from {resolve(source)}")
+        model, tokenizer = load_model(source, self.config.seed)
+        model.save_pretrained(self.run.path / "sft")
+        tokenizer.save_pretrained(self.run.path / "sft")
+
+    def _grpo(self, title: str) -> None:
+        args = self.args
+        assert isinstance(args, GRPOArguments)
+        model, tokenizer = load_model(self.run.path / "sft", trainable=True)
+        room = completion_room(tokenizer, args.systems, self.config.max_completion_length)
+        config = _changed(self.config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
+        # A stream of the training split apart from the demonstrations' own.
+        prompts = make_prompts(args.systems, _prompts_seen(config), "train", derived_seed(config.seed, 1))
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=reward_functions(args.reward_version),
+            args=config,
+            train_dataset=prompts,
+            processing_class=tokenizer,
+            peft_config=lora_config(model, args.lora_r, args.lora_alpha),
+        )
+        self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
+
+    def _evaluate(self, title: str) -> None:
+        print(title, flush=True)
+        evaluate_run(self.run)
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
+        add_phase_callbacks(trainer, self.run, phase, title, shown)
+        trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
+        trainer.save_model(str(self.run.path / phase))
+        tokenizer.save_pretrained(self.run.path / phase)
+
+    def _sft_config(self) -> SFTConfig:
+        if isinstance(self.args, GRPOArguments):
+            return sft_phase_config(self.args, self.config.seed)
+        return self.config
+
+
+def _changed(config: Any, **changes: Any) -> Any:
+    """A copy with other settings (``dataclasses.replace`` would derive TRL's derived settings a second time)."""
+    config = copy.copy(config)
+    for key, value in changes.items():
+        setattr(config, key, value)
+    return config
+
+
+def _examples_seen(config: SFTConfig) -> int:
+    """Demonstrations that SFT sees when each is new."""
+    _need_steps(config)
+    return (
+        config.max_steps * config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size
+    )
+
+
+def _prompts_seen(config: GRPOConfig) -> int:
+    """Prompts that GRPO sees when each is new."""
+    _need_steps(config)
+    batches = (
+        config.max_steps * config.gradient_accumulation_steps / config.steps_per_generation / config.num_iterations
+    )
+    return math.ceil(max(batches, 1)) * (config.generation_batch_size // config.num_generations)
+
+
+def _need_steps(config: SFTConfig | GRPOConfig) -> None:
+    if config.max_steps < 1:
+        raise ValueError(f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps")

@@ -1,0 +1,155 @@
+"""A language model as a policy: prompts in, completions out; and the same for the numeric environments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from control_envs import System, format_prompt, parse_completion
+from control_envs._extras import need
+from control_envs.systems.base import Array
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn; the fields are those of transformers' ``GenerationConfig``."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float | None = None
+
+
+class LLMPolicy:
+    """A causal language model that answers control problems.
+
+    Args:
+        model: a causal model.
+        tokenizer: its tokenizer, with a padding token.
+        sampling: how sampled answers are drawn.
+        max_new_tokens: where an answer that does not end is cut off.
+        batch_size: prompts answered at a time.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        sampling: Sampling | None = None,
+        max_new_tokens: int = 1024,
+        batch_size: int = 256,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.sampling = sampling or Sampling()
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **kwargs: Any) -> LLMPolicy:
+        """Loads a run folder's model, a model folder, or a hub id; keyword arguments go to the constructor.
+
+        Raises:
+            ValueError: nothing of that name can be loaded.
+        """
+        need("transformers", "llm")
+        from llm_agent.models import load_model
+
+        model, tokenizer = load_model(name)
+        return cls(model.eval(), tokenizer, **kwargs)
+
+    def act(
+        self,
+        prompts: str | Sequence[str],
+        greedy: bool = True,
+        seed: int | None = None,
+        progress: Callable[[int], Any] | None = None,
+    ) -> list[str]:
+        """One completion for each prompt.
+
+        Args:
+            prompts: B texts (or one).
+            greedy: the most likely token each time; otherwise drawn as ``sampling`` says.
+            seed: makes sampled answers repeat, without touching torch's global random state.
+            progress: called with the number of prompts answered after each batch.
+        """
+        import torch
+
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        completions: list[str] = []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(enabled=seed is not None):
+                if seed is not None:
+                    torch.manual_seed(seed)
+                for start in range(0, len(prompts), self.batch_size):
+                    batch = prompts[start : start + self.batch_size]
+                    completions += self._generate(batch, greedy)
+                    if progress is not None:
+                        progress(len(batch))
+        finally:
+            self.model.train(was_training)
+        return completions
+
+    def _generate(self, prompts: list[str], greedy: bool) -> list[str]:
+        import torch
+        from transformers import GenerationConfig
+
+        sampling = {"do_sample": False} if greedy else {"do_sample": True, **vars(self.sampling)}
+        config = GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+            **sampling,
+        )
+        inputs = self.tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+        inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
+        with torch.no_grad():
+            tokens = self.model.generate(**inputs, generation_config=config)
+        return self.tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+
+
+class NumericPolicy:
+    """Lets a text policy drive a numeric environment: states in, actions out.
+
+    It asks for a plan at the state it is in and plays it, for ``replan_every`` controls or to its end, then asks
+    again. A completion without a plan plays zero controls until the next question.
+
+    Args:
+        act: text policy, ``prompts -> completions`` (such as ``LLMPolicy(...).act``).
+        env: the numeric environment, for its plant and its action units.
+        replan_every: controls played of each plan; None for all.
+    """
+
+    def __init__(self, act: Callable[[list[str]], list[str]], env: Any, replan_every: int | None = None):
+        self._act, self._env = act, env.unwrapped
+        self._replan_every = replan_every or self.system.horizon
+        self.verdicts: list[str] = []
+        self.reset()
+
+    @property
+    def system(self) -> System:
+        """The plant being driven."""
+        return self._env.system
+
+    def reset(self) -> None:
+        """Forgets the plan; call it at the start of each episode."""
+        self._plan: Array = np.empty((0, self.system.m))
+        self.verdicts = []
+
+    def predict(self, observation: Array, *args: Any, **kwargs: Any) -> tuple[Array, None]:
+        """The next action, in the environment's units (and no hidden state, as Stable-Baselines3 returns it)."""
+        if not len(self._plan):
+            (completion,) = self._act([format_prompt(self.system, observation)])
+            parsed = parse_completion(completion, self.system.horizon, self.system.m)
+            self.verdicts.append(parsed.verdict)
+            plan = np.zeros((self.system.horizon, self.system.m)) if parsed.controls is None else parsed.controls
+            self._plan = plan[: self._replan_every]
+        u, self._plan = self._plan[0], self._plan[1:]
+        return self._env.to_action(u), None

@@ -1,0 +1,122 @@
+"""A run's pictures: how it learnt, and how SFT, GRPO and LQR fly from the same states. Needs the ``plots`` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baselines.evaluation import Result
+from control_envs._extras import need
+from control_envs.rendering import axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
+from control_envs.trajectory import Trajectory
+from llm_agent.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, distinct to colour-blind readers.
+COLOURS = {"SFT greedy": "#E69F00", "GRPO greedy": "#0072B2", "LQR": "#009E73"}
+SHOWN_STATES = 6
+
+
+def draw_run(run: RunFolder, results: dict[str, list[Result]]) -> None:
+    """Writes all pictures of a run into its folder."""
+    for system, of_system in results.items():
+        draw_flights(of_system, run.path / f"flights_{system}.png")
+    if run.metrics("grpo"):
+        draw_training(run, run.path / "training.png")
+
+
+def draw_flights(results: Sequence[Result], path: Path) -> None:
+    """Phase portraits and time courses of the greedy policies and LQR from the same first held-out states."""
+    flights = _common_flights([r for r in results if r.name in COLOURS and r.parsed.any()])
+    system = next(iter(flights.values())).system
+    figure = _figure(10, 7.2)
+    above, below = figure.subfigures(2, 1)
+    for axes, (name, flight) in zip(above.subplots(1, len(flights), squeeze=False)[0], flights.items(), strict=True):
+        draw_vector_field(axes, system)
+        draw_box(axes, system)
+        draw_phase(axes, flight, COLOURS[name])
+        axes.set_title(name)
+    courses = below.subplots(1, system.n + system.m)
+    for i, axes in enumerate(courses):
+        _draw_course(axes, flights, i)
+    courses[-1].legend(fontsize="small")
+    above.suptitle(f"{system.title.partition(' ')[2].capitalize()}: flights from held-out states, the first over time")
+    figure.savefig(path)
+
+
+def _draw_course(axes: Axes, flights: dict[str, Trajectory], i: int) -> None:
+    """State i, or control i - n, of each policy's first flight over time, with its bounds."""
+    system = next(iter(flights.values())).system
+    j = i - system.n
+    for name, flight in flights.items():
+        if j < 0:
+            axes.plot(flight.t, flight.x[0, :, i], color=COLOURS[name], label=name)
+        else:
+            axes.step(flight.t[:-1], flight.u[0, :, j], color=COLOURS[name], where="post", label=name)
+    draw_bounds(axes, *(system.x_bounds[i] if j < 0 else system.u_bounds[j]))
+    axes.set_xlabel("time [s]")
+    axes.set_title(axis_label(system, i) if j < 0 else system.control_names[j], fontsize="medium")
+
+
+def _common_flights(results: Sequence[Result]) -> dict[str, Trajectory]:
+    """Each policy's flights from the first held-out states for which all of them gave a plan."""
+    states = np.flatnonzero(np.all([r.parsed for r in results], axis=0))[:SHOWN_STATES]
+    return {r.name: r.flights[np.cumsum(r.parsed)[states] - 1] for r in results}
+
+
+def draw_training(run: RunFolder, path: Path) -> None:
+    """GRPO's reward, success and reward terms over its steps, after SFT's loss over its own."""
+    sft, grpo = run.metrics("sft"), run.metrics("grpo")
+    figure = _figure(10, 5.6)
+    axes = figure.subplots(2, 2).ravel()
+    _curve(axes[0], sft, "loss", "#E69F00")
+    axes[0].set(title="SFT: loss", xlabel="SFT step", yscale="log")
+    _curve(axes[1], grpo, "rewards/control/mean", "#0072B2", smooth=True)
+    axes[1].set(title="GRPO: mean reward of a step's completions", xlabel="GRPO step")
+    for key, colour in (("control/success", "#009E73"), ("control/parsed", "#999999")):
+        _curve(axes[2], grpo, key, colour, smooth=True, label=key.rpartition("/")[2])
+    axes[2].set(title="GRPO: shares of completions", xlabel="GRPO step", ylim=(-0.02, 1.02))
+    axes[2].legend(fontsize="small")
+    terms = sorted({k for row in grpo for k in row if k.startswith("reward_terms/")})
+    for key in terms:
+        steps, values = _series(grpo, key)
+        if len(values) and np.ptp(values) > 1e-9:
+            changed = _smoothed(values) - _smoothed(values)[0]
+            axes[3].plot(steps, changed, label=key.partition("/")[2])
+    axes[3].set(title="GRPO: change of each reward term", xlabel="GRPO step")
+    axes[3].legend(fontsize="x-small", ncols=2)
+    figure.savefig(path)
+
+
+def _curve(axes, rows, key: str, colour: str, smooth: bool = False, label: str | None = None) -> None:
+    steps, values = _series(rows, key)
+    if not len(values):
+        return
+    axes.plot(steps, values, color=colour, alpha=0.35 if smooth else 1.0, linewidth=1, label=None if smooth else label)
+    if smooth:
+        axes.plot(steps, _smoothed(values), color=colour, linewidth=2, label=label)
+
+
+def _series(rows, key: str) -> tuple[np.ndarray, np.ndarray]:
+    found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+    steps, values = np.array(found, dtype=float).reshape(-1, 2).T
+    return steps, values
+
+
+def _smoothed(values: np.ndarray, window: int = 9) -> np.ndarray:
+    """Centred running mean, over fewer values at the ends."""
+    window = min(window, len(values))
+    kernel = np.ones(window)
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = need("matplotlib.figure", "plots").Figure(figsize=(width, height), dpi=110, layout="constrained")
+    need("matplotlib.backends.backend_agg", "plots").FigureCanvasAgg(figure)
+    return figure

@@ -1,0 +1,215 @@
+"""A run and its folder: what was asked, what has been done, what was measured.
+
+runs/20261122-120000-double_integrator-0/
+  run.json          settings, versions, commit, machine, and which phases are done: enough to repeat the run
+  data/             demonstrations.parquet and their card.json
+  sft/  grpo/       checkpoint-N/ while training; the trained model itself, as a Hugging Face folder
+  metrics.jsonl     one line for each log of each phase
+  evaluation.json   evaluation.md   and the pictures *.png
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RUNS = Path("runs")
+LATEST = "latest"
+COMPLETE = "complete"
+_PACKAGES = ("control-grpo", "numpy", "scipy", "gymnasium", "torch", "transformers", "trl", "accelerate", "datasets")
+
+
+class RunFolder:
+    """One run's folder."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    # -- making and finding --------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, path: str | Path | None, label: str, settings: dict[str, Any]) -> RunFolder:
+        """Starts a new run in ``path``, or in a folder under ``runs/`` named by the time and ``label``.
+
+        Raises:
+            ValueError: the folder already holds a run, or other files.
+        """
+        folder = Path(path) if path else _fresh(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}")
+        if (folder / "run.json").exists():
+            raise ValueError(f"{folder} already holds a run: add --resume to go on with it, or choose another folder")
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty and holds no run: choose another --output-dir")
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        run._write(
+            {
+                "settings": settings,
+                "command": " ".join(["python", "-m", *_module_and_arguments()]),
+                "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+                "commit": _git_commit(),
+                "versions": _versions(),
+                "machine": {
+                    "platform": platform.platform(),
+                    "python": platform.python_version(),
+                    "cores": os.cpu_count(),
+                },
+                "phases": {},
+            }
+        )
+        run._link_latest()
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path | None = None) -> RunFolder:
+        """The run in that folder, by default the one started last.
+
+        Raises:
+            ValueError: there is no run there.
+        """
+        run = cls(Path(path) if path else RUNS / LATEST)
+        if not (run.path / "run.json").is_file():
+            raise ValueError(f"{run.path} holds no run (there is no run.json in it)")
+        run.path = run.path.resolve()
+        return run
+
+    # -- run.json ------------------------------------------------------------------------------------------
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What run.json says."""
+        return json.loads((self.path / "run.json").read_text())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked for."""
+        return self.record["settings"]
+
+    def is_done(self, phase: str) -> bool:
+        """Whether that phase has run to its end."""
+        return phase in self.record["phases"]
+
+    def mark_done(self, phase: str, seconds: float) -> None:
+        """Notes that a phase has run to its end."""
+        record = self.record
+        record["phases"][phase] = {"seconds": round(seconds, 1)}
+        self._write(record)
+
+    def _write(self, record: dict[str, Any]) -> None:
+        write_json(self.path / "run.json", record)
+
+    def _link_latest(self) -> None:
+        link = self.path.parent / LATEST
+        temporary = link.with_name(f".{LATEST}-{os.getpid()}")
+        try:
+            temporary.symlink_to(self.path.name)
+            temporary.replace(link)
+        except OSError:  # no symbolic links here (some file systems): the run is found by its own name
+            temporary.unlink(missing_ok=True)
+
+    # -- files ---------------------------------------------------------------------------------------------
+
+    def last_checkpoint(self, phase: str) -> str | None:
+        """The newest checkpoint of a phase that was written whole."""
+        whole = [p.parent for p in (self.path / phase).glob(f"checkpoint-*/{COMPLETE}")]
+        return str(max(whole, key=lambda p: int(p.name.rpartition("-")[2]))) if whole else None
+
+    def model_folder(self) -> Path:
+        """The model this run has come to: after GRPO, else after SFT.
+
+        Raises:
+            ValueError: no phase that trains a model is done yet.
+        """
+        for phase in ("grpo", "sft"):
+            if self.is_done(phase):
+                return self.path / phase
+        raise ValueError(f"{self.path} holds no trained model yet")
+
+    def metrics(self, phase: str | None = None) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl, of one phase or of all."""
+        return [row for row in read_jsonl(self.path / "metrics.jsonl") if phase in (None, row["phase"])]
+
+
+def list_runs(root: Path = RUNS) -> list[RunFolder]:
+    """All runs under ``root``, oldest first."""
+    folders = [p.parent for p in root.glob("*/run.json") if p.parent.name != LATEST]
+    return [RunFolder(p) for p in sorted(folders)]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON so that no reader ever meets half a file."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes, flushes to disk, then renames into place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with open(temporary, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; a last line cut short by a kill is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+def _fresh(path: Path) -> Path:
+    """The path itself, or with a number behind it if it is taken."""
+    candidate, i = path, 1
+    while candidate.exists():
+        i += 1
+        candidate = path.with_name(f"{path.name}-{i}")
+    return candidate
+
+
+def _module_and_arguments() -> list[str]:
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    return [spec.name if spec else Path(sys.argv[0]).stem, *sys.argv[1:]]
+
+
+def _git_commit() -> str | None:
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40"], cwd=here, capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    return commit.stdout.strip() or None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __call__(self) -> float:
+        return time.perf_counter() - self._start

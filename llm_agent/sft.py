@@ -1,0 +1,113 @@
+"""The SFT phase: TRL's SFTTrainer on demonstrations, with two things that make numbers quick to learn.
+
+* Muon on the hidden matrices (`llm_agent.optim`), for models trained from scratch.
+* Soft targets for number tokens (`NumberTargets`): early in training a value's neighbours on the grid count as
+  nearly right; the width shrinks to nothing, so that training ends on the plain cross-entropy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
+
+from control_envs.codec import DECIMALS
+from llm_agent.optim import MuonAdamW
+from llm_agent.tiny_model import MARK
+from llm_agent.tokenizer import number_families
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class NumberTargets:
+    """Gaussian targets over a number token's neighbours on the value grid.
+
+    Args:
+        tokenizer: the tiny model's.
+        width: initial standard deviation of the targets, in units of the value.
+        until: share of training after which targets are plain.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float = 0.03, until: float = 0.9):
+        self.width, self.until = width, until
+        reach = round(3 * width * 10**DECIMALS)
+        self._offsets = torch.arange(-reach, reach + 1)
+        # A token that is no number is its own neighbour all along, so that its target stays plain.
+        self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
+        for family in number_families(tokenizer):
+            ids = torch.as_tensor(family)
+            near = torch.arange(len(ids))[:, None] + self._offsets
+            self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
+        """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
+        width = self.width * max(1.0 - training_progress / self.until, 0.0)
+        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: plain
+            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        weights = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
+        weights = (weights / weights.sum()).to(logits.device)
+        near = logits.gather(1, self._neighbours.to(labels.device)[labels])
+        return torch.logsumexp(logits, dim=1) - near @ weights
+
+
+class TinySFTTrainer(SFTTrainer):
+    """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._targets = NumberTargets(self.processing_class)
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Muon and AdamW as one optimizer."""
+        if self.optimizer is None:
+            self.optimizer = MuonAdamW(self.model, lr=self.args.learning_rate, weight_decay=self.args.weight_decay)
+        return self.optimizer
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Soft cross-entropy over the completion's tokens."""
+        labels = inputs["labels"][:, 1:]
+        kept = labels != -100
+        hidden = model.model(
+            input_ids=inputs["input_ids"][:, :-1], attention_mask=inputs["attention_mask"][:, :-1], use_cache=False
+        ).last_hidden_state
+        logits = model.lm_head(hidden[kept]).float()
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        losses = self._targets.loss(logits, labels[kept], progress)
+        total = kept.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = losses.sum() / total
+        if self.state.global_step % self.args.logging_steps == 0:  # a batch now and then is enough to watch
+            right = (logits.argmax(-1) == labels[kept]).float().mean().item()
+            self._metrics["train"]["mean_token_accuracy"].append(right)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+
+def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Prompt and completion as input_ids and labels; the loss is on the completion and its end alone."""
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        prompts = tokenizer(rows["prompt"]).input_ids
+        answers = tokenizer(rows["completion"], add_special_tokens=False).input_ids
+        answers = [ids + [tokenizer.eos_token_id] for ids in answers]
+        return {
+            "input_ids": [p + a for p, a in zip(prompts, answers, strict=True)],
+            "labels": [[-100] * len(p) + a for p, a in zip(prompts, answers, strict=True)],
+        }
+
+    return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="tokenizing")
+
+
+def make_trainer(
+    model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, config: SFTConfig, peft_config: Any
+) -> SFTTrainer:
+    """The trainer of the SFT phase."""
+    trainer_class = TinySFTTrainer if getattr(model.config, MARK, False) else SFTTrainer
+    return trainer_class(
+        model=model,
+        args=config,
+        train_dataset=tokenize(dataset, tokenizer),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )

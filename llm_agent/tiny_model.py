@@ -1,0 +1,73 @@
+"""The embedded model: a small causal transformer and its tokenizer, made from a config, trained from scratch.
+
+A stock Llama architecture, so that ``AutoModelForCausalLM`` loads it; what is our own is the tokenizer (one token a
+number) and where the embedding starts: part of each number token's vector holds Fourier features of its value, so
+that the model is born knowing which numbers are near each other. docs/tiny_model.md has the measurements behind
+every choice.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_agent.tokenizer import build_tokenizer, number_tokens
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+NAME = "tiny"
+MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
+INIT_STD = 0.02
+# Share of the embedding that starts as Fourier features, and their frequencies in cycles per unit.
+FOURIER_SHARE = 0.5
+FREQUENCIES = (0.05, 8.0)
+
+
+def build_tiny(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A fresh model of about a million parameters and its tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        tie_word_embeddings=True,
+        initializer_range=INIT_STD,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **{MARK: True},
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    _plant_numbers(model.get_input_embeddings().weight.data, tokenizer)
+    return model, tokenizer
+
+
+def save_tiny(folder: str | Path, seed: int = 0) -> None:
+    """Writes a fresh tiny model and its tokenizer as an ordinary Hugging Face folder."""
+    model, tokenizer = build_tiny(seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _plant_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Overwrites the first dimensions of every number token with Fourier features of its value, in place."""
+    import torch
+
+    ids, values = number_tokens(tokenizer)
+    pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
+    phase = 2 * math.pi * values[:, None] * np.geomspace(*FREQUENCIES, pairs)
+    features = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * math.sqrt(2) * INIT_STD
+    embedding[torch.as_tensor(ids), : 2 * pairs] = torch.as_tensor(features, dtype=embedding.dtype)

@@ -1,0 +1,113 @@
+"""The tiny model's tokenizer: any text in bytes, and one token for each number on the control grid.
+
+A regular expression cuts the text into pieces; a piece that the vocabulary holds is one token, and any other is
+spelt in bytes, so that no text is unknown. The vocabulary holds
+
+* the fixed phrases of the prompt and of the answer,
+* control values on the two-decimal grid, alone ("-1.62") and as a list continues (", -1.62"),
+* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from control_envs import SYSTEMS, format_prompt
+from control_envs.codec import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
+from control_envs.systems import System
+from llm_agent.laws import GAIN_DECIMALS, format_law
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, EOS = "<pad>", "<eos>"
+MAX_GAIN = 16.0
+_PREFIXES = ("", ", ")
+_VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
+_GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
+
+
+def phrases(system: System) -> list[str]:
+    """The prompt's text between its numbers, and the answer's fixed text, for one plant."""
+    prompt = _VALUE.split(format_prompt(system, np.zeros(system.n)))
+    first, *gains, _ = _GAIN.split(format_law(np.zeros((system.m, system.n))))
+    return [*prompt, REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+
+
+@cache
+def _grid_values() -> list[str]:
+    """Every control value and initial state of any plant on the grid, as text, in order."""
+    limit = max(float(np.abs(bounds).max()) for s in SYSTEMS.values() for bounds in (s.u_bounds, s.x0_bounds))
+    magnitudes = _magnitudes(limit, DECIMALS)
+    return [f"-{v}" for v in magnitudes[:0:-1]] + magnitudes
+
+
+def _magnitudes(limit: float, decimals: int) -> list[str]:
+    """Every number of that many decimals in [0, limit], as text."""
+    return [f"{i / 10**decimals:.{decimals}f}" for i in range(round(limit * 10**decimals) + 1)]
+
+
+def vocabulary() -> dict[str, float | None]:
+    """Every token beside the bytes, and the number it denotes (None for text)."""
+    text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
+    numbers = {prefix + v: float(v) for prefix in _PREFIXES for v in _grid_values()}
+    return {**text, **numbers, **{v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}}
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Makes the tokenizer; ``save_pretrained`` writes an ordinary Hugging Face folder."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    text = [token for token, value in vocabulary().items() if value is None]
+    literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
+    pieces = Regex(rf"{literal}|(?:, )?-?\d+\.\d+|[A-Za-z]+|\s+")
+    byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [_as_bytes(token) for token in vocabulary()]
+    ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[], ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(pieces, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=EOS,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+    )
+
+
+def number_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of the number tokens and the numbers they denote."""
+    known = tokenizer.get_vocab()
+    numbers = [(known[_as_bytes(t)], value) for t, value in vocabulary().items() if value is not None]
+    ids, values = zip(*numbers, strict=True)
+    return np.array(ids), np.array(values)
+
+
+def number_families(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+    """The token ids of the control grid in order of value, alone and as a list continues."""
+    known = tokenizer.get_vocab()
+    return [[known[_as_bytes(prefix + value)] for value in _grid_values()] for prefix in _PREFIXES]
+
+
+@cache
+def _byte_alphabet() -> dict[int, str]:
+    """GPT-2's printable stand-in for each byte (transformers' ``bytes_to_unicode``)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [b for b in range(256) if b not in printable]
+    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+def _as_bytes(text: str) -> str:
+    return "".join(_byte_alphabet()[b] for b in text.encode())

@@ -1,0 +1,16 @@
+"""The main job: demonstrations, SFT, GRPO, evaluation on held-out states, report.
+
+    python -m llm_agent.train_grpo
+    python -m llm_agent.train_grpo --system van_der_pol --reward-version 1.3 --seed 1
+    python -m llm_agent.train_grpo --sft-from runs/latest --learning_rate 2e-4
+    python -m llm_agent.train_grpo --resume
+
+Every option of TRL's GRPOConfig is a flag; --config takes them from a YAML file.
+"""
+
+import sys
+
+from llm_agent.pipeline import command
+
+if __name__ == "__main__":
+    sys.exit(command("grpo"))

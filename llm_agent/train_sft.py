@@ -1,0 +1,14 @@
+"""Trains a language model on demonstrations (SFT), then evaluates it beside LQR.
+
+    python -m llm_agent.train_sft --demonstrations expert
+    python -m llm_agent.train_sft --system van_der_pol --max_steps 2000 --seed 1
+
+Every option of TRL's SFTConfig is a flag; --config takes them from a YAML file.
+"""
+
+import sys
+
+from llm_agent.pipeline import command
+
+if __name__ == "__main__":
+    sys.exit(command("sft"))

@@ -1,0 +1,125 @@
+"""The environment's rewards as TRL reward functions: top-level, picklable, one named reward each.
+
+Each completion is scored from its own row's plant and initial state (the dataset's ``system`` and ``x0`` columns),
+and every reward term is logged through TRL's ``log_metric``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from control_envs import get_system, score_completions
+from control_envs.codec import approximate_format_reward, exact_format_reward
+from control_envs.rewards import DEFAULT_VERSION, get_reward
+from control_envs.scoring import TextScores
+
+LogMetric = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class ControlReward:
+    """The environment's own reward of each completion."""
+
+    reward_version: str = DEFAULT_VERSION
+    __name__: ClassVar[str] = "control"
+
+    def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        system: Sequence[str],
+        x0: Sequence[Sequence[float]],
+        trainer_state: Any = None,
+        log_metric: LogMetric | None = None,
+        **kwargs: Any,
+    ) -> list[float]:
+        """Rewards of B completions from B rows.
+
+        Args:
+            prompts: unused; TRL passes it.
+            completions: B texts, or B conversations that end with the assistant's text.
+            system: B names of plants.
+            x0: B initial states.
+            trainer_state: TRL's, for versions that shape their terms with the training progress.
+            log_metric: TRL's.
+        """
+        texts = [completion_text(c) for c in completions]
+        totals = np.empty(len(texts))
+        progress = _training_progress(trainer_state)
+        for name in dict.fromkeys(system):
+            rows = np.flatnonzero(np.array(system) == name)
+            scores = score_completions(
+                get_system(name),
+                np.array([x0[i] for i in rows]),
+                [texts[i] for i in rows],
+                self.reward_version,
+                progress,
+            )
+            totals[rows] = scores.total
+            if log_metric is not None:
+                _log(scores, log_metric)
+        return totals.tolist()
+
+
+@dataclass(frozen=True)
+class ExactFormatReward:
+    """The format reward for an answer in exactly the format asked for."""
+
+    reward_version: str = DEFAULT_VERSION
+    __name__: ClassVar[str] = "format_exact"
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **kwargs: Any) -> list[float]:
+        """Rewards of B completions."""
+        spec = get_reward(self.reward_version).format
+        return [exact_format_reward(completion_text(c), spec) for c in completions]
+
+
+@dataclass(frozen=True)
+class ApproximateFormatReward:
+    """The graded format reward: something for each tag that stands exactly once."""
+
+    reward_version: str = DEFAULT_VERSION
+    __name__: ClassVar[str] = "format_approximate"
+
+    def __call__(self, prompts: Sequence[Any], completions: Sequence[Any], **kwargs: Any) -> list[float]:
+        """Rewards of B completions."""
+        spec = get_reward(self.reward_version).format
+        return [approximate_format_reward(completion_text(c), spec) for c in completions]
+
+
+def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Callable[..., list[float]]]:
+    """The three rewards of one version, for ``GRPOTrainer(reward_funcs=...)``.
+
+    Raises:
+        ValueError: unknown version.
+    """
+    get_reward(reward_version)
+    return [ControlReward(reward_version), ExactFormatReward(reward_version), ApproximateFormatReward(reward_version)]
+
+
+def completion_text(completion: Any) -> str:
+    """The text of a completion, plain or conversational."""
+    return completion if isinstance(completion, str) else str(completion[-1]["content"])
+
+
+def _training_progress(trainer_state: Any) -> float:
+    if trainer_state is None or not trainer_state.max_steps:
+        return 0.0
+    return min(trainer_state.global_step / trainer_state.max_steps, 1.0)
+
+
+def _log(scores: TextScores, log_metric: LogMetric) -> None:
+    for name, values in scores.terms.items():
+        log_metric(f"reward_terms/{name}", float(values.mean()))
+    for verdict, count in Counter(scores.verdicts).items():
+        log_metric(f"verdicts/{verdict}", count / len(scores.verdicts))
+    log_metric("control/parsed", float(scores.valid.mean()))
+    if scores.valid.any():
+        log_metric("control/success", float(scores.metrics.success.sum() / len(scores.valid)))
+        log_metric("control/final_error", float(scores.metrics.final_error.mean()))
+        log_metric("control/cost", float(scores.metrics.cost.mean()))

@@ -1,0 +1,15 @@
+import os
+
+import pytest
+
+# Tests train tiny models: nothing may be asked of a hub.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from control_envs import SYSTEMS
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def system(request):
+    """Every registered plant: a new one is tested by existing."""
+    return SYSTEMS[request.param]

@@ -1,0 +1,101 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from control_envs import REWARDS, SYSTEMS, get_reward, get_system, measure, score, simulate
+from control_envs.rewards import DEFAULT_VERSION
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "rewards.json").read_text())
+
+
+def golden_flight(case):
+    return simulate(get_system(case["system"]), case["x0"], np.array(case["controls"])[:, None])
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda c: f"{c['system']}-{c['kind']}")
+@pytest.mark.parametrize("version", REWARDS)
+def test_golden_values(case, version):
+    flight, expected = golden_flight(case), case["expected"]
+    np.testing.assert_allclose(flight.x[-1], expected["final_state"], atol=1e-9)
+    assert measure(flight).violations == expected["violations"]
+    result, wanted = score(flight, version), expected["rewards"][version]
+    assert set(result.terms) == set(wanted["terms"])
+    for name, value in wanted["terms"].items():
+        assert result.terms[name] == pytest.approx(value, abs=1e-9), name
+    assert result.total == pytest.approx(wanted["total"], abs=1e-9)
+
+
+def test_golden_values_in_one_batch():
+    for name in SYSTEMS:
+        cases = [c for c in GOLDEN["cases"] if c["system"] == name]
+        if not cases:
+            continue
+        controls = np.array([c["controls"] for c in cases])[..., None]
+        flights = simulate(get_system(name), [c["x0"] for c in cases], controls)
+        for version in REWARDS:
+            totals = [c["expected"]["rewards"][version]["total"] for c in cases]
+            np.testing.assert_allclose(score(flights, version).total, totals, atol=1e-9)
+
+
+def test_version_1_1_shapes_with_training_progress():
+    flight = golden_flight(GOLDEN["cases"][0])
+    start, end = score(flight, "1.1", 0.0), score(flight, "1.1", 1.0)
+    for name in ("terminal", "constraints"):
+        assert end.terms[name] == pytest.approx(3 * start.terms[name])
+    for name in ("lqr", "smoothness", "validity"):
+        assert end.terms[name] == start.terms[name]
+    for version in ("1.0", "1.2", "1.3"):
+        assert score(flight, version, 0.7).total == score(flight, version).total
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        score(flight, "1.1", 1.5)
+
+
+def test_start_at_the_origin():
+    """d_0 = 0: progress is all or nothing."""
+    system = get_system("double_integrator")
+    stay, leave = simulate(system, [0, 0], np.zeros((50, 1))), simulate(system, [0, 0], np.full((50, 1), 0.5))
+    assert score(stay).terms["progress"] == 30
+    assert score(leave).terms["progress"] == 0
+    assert score(stay).total == pytest.approx(163, abs=1e-9)
+
+
+plans = arrays(np.float64, (3, 20, 1), elements=st.floats(-1e6, 1e6))
+starts = arrays(np.float64, (3, 2), elements=st.floats(-2, 2))
+
+
+@settings(deadline=None)
+@given(x0=starts, controls=plans)
+def test_every_score_is_finite_and_in_its_range(x0, controls):
+    for system in SYSTEMS.values():
+        if system.n != 2 or system.m != 1:
+            continue
+        flight = simulate(system, x0, controls)
+        for version, spec in REWARDS.items():
+            result = score(flight, version)
+            assert np.all(np.isfinite(result.total))
+            assert np.all(result.total >= spec.bounds[0] - 1e-9)
+            assert np.all(result.total <= spec.bounds[1] + 1e-9)
+            if spec.floor is None:
+                np.testing.assert_allclose(sum(result.terms.values()), result.total)
+
+
+def test_permuting_a_batch_permutes_its_scores(system):
+    rng = np.random.default_rng(0)
+    x0, u = system.sample_x0(rng, 16), rng.uniform(-5, 5, (16, system.horizon, system.m))
+    order = rng.permutation(16)
+    for version in REWARDS:
+        permuted = score(simulate(system, x0[order], u[order]), version).total
+        assert np.array_equal(score(simulate(system, x0, u), version).total[order], permuted)
+
+
+def test_versions_are_found_by_name_and_survive_pickling():
+    assert get_reward(DEFAULT_VERSION).version == "1.3"
+    assert pickle.loads(pickle.dumps(get_reward("1.2"))) is get_reward("1.2")
+    with pytest.raises(ValueError, match="Known versions"):
+        get_reward("9")
