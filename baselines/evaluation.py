@@ -64,7 +64,7 @@ def _values(
 ) -> dict[str, Array]:
     metrics = measure(flights)
 
-    def spread(values: Array, missing: float) -> Array:
+    def spread(values: np.ndarray, missing: float) -> Array:
         out = np.full(len(parsed), missing)
         out[parsed] = values
         return out

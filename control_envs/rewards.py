@@ -263,5 +263,5 @@ def score(flight: Trajectory | Metrics, version: str = DEFAULT_VERSION, training
     spec = get_reward(version)
     metrics = measure(flight) if isinstance(flight, Trajectory) else flight
     terms = {name: term(metrics, training_progress) for name, term in spec.terms.items()}
-    total = sum(terms.values(), start=np.float64(0.0))  # in one order, so that a batch scores as its rows alone
+    total: Array = sum(terms.values(), start=np.zeros(()))  # in one order, so that a batch scores as its rows alone
     return Score(total if spec.floor is None else np.maximum(total, spec.floor), terms)

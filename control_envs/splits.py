@@ -7,7 +7,7 @@ validation and test. Splits are disjoint by construction, whatever the seeds and
 
 from __future__ import annotations
 
-from typing import get_args, Literal
+from typing import Literal, get_args
 
 import numpy as np
 

@@ -34,7 +34,7 @@ class Trajectory:
     @property
     def t(self) -> Array:
         """Times of the N+1 states in seconds, shape (N+1,)."""
-        return np.arange(self.horizon + 1) * self.system.dt
+        return np.arange(self.horizon + 1, dtype=np.float64) * self.system.dt
 
     def prefix(self, steps: int) -> Trajectory:
         """The flight up to and including state ``steps``."""

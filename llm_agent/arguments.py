@@ -6,7 +6,6 @@ from ``--config file.yaml``, then from flags.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,10 @@ from trl import GRPOConfig, SFTConfig, TrlParser
 from control_envs import SYSTEMS, get_reward, get_system
 from control_envs.rewards import DEFAULT_VERSION
 from llm_agent import tiny_model
-from llm_agent.dataset import KINDS
+from llm_agent.dataset import KINDS, Kind
 from llm_agent.evaluate import STATES
 from llm_agent.models import is_tiny
+from llm_agent.policy import Sampling
 
 CONFIGS = Path(__file__).parent / "configs"
 ALL = "all"
@@ -38,9 +38,9 @@ class RunArguments:
         default=tiny_model.NAME,
         metadata={"help": "'tiny' (from scratch), a run folder, a Hugging Face folder, or a hub id"},
     )
-    demonstrations: str = field(
+    demonstrations: Kind = field(
         default="varied",
-        metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)", "choices": KINDS},
+        metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)"},
     )
     demonstration_count: int | None = field(
         default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
@@ -90,22 +90,82 @@ class GRPOArguments(RunArguments):
             raise ValueError("--zero-shot and --sft-from exclude each other: both say what GRPO starts from")
 
 
-def parse_sft(argv: Sequence[str] | None = None) -> tuple[RunArguments, SFTConfig]:
-    """The flags of ``train_sft``."""
-    return _parse((RunArguments, SFTConfig), "sft", argv)
+@dataclass
+class Job:
+    """What a command was asked to do.
+
+    Attributes:
+        kind: "sft" or "grpo", the command.
+        argv: its flags, which parse to this job again.
+        args: our own flags.
+        sft: the SFT phase's configuration, or None where GRPO starts from another model.
+        grpo: the GRPO phase's configuration, or None for SFT alone.
+    """
+
+    kind: str
+    argv: list[str]
+    args: RunArguments
+    sft: SFTConfig | None
+    grpo: GRPOConfig | None
+
+    @property
+    def config(self) -> SFTConfig | GRPOConfig:
+        """The configuration whose options are the command's flags."""
+        config = self.grpo or self.sft
+        assert config is not None
+        return config
+
+    @property
+    def start(self) -> str | None:
+        """The model that GRPO starts from in place of an SFT phase."""
+        if isinstance(self.args, GRPOArguments):
+            return self.args.sft_from or (self.args.model if self.args.zero_shot else None)
+        return None
+
+    @property
+    def reward_version(self) -> str:
+        """The reward that GRPO trains on."""
+        return self.args.reward_version if isinstance(self.args, GRPOArguments) else DEFAULT_VERSION
+
+    def settings(self) -> dict[str, Any]:
+        """What the run's record keeps: the flags, and what evaluation needs to know."""
+        sampling = {name: getattr(self.grpo, name) for name in vars(Sampling())} if self.grpo else vars(Sampling())
+        return {
+            "kind": self.kind,
+            "argv": self.argv,
+            "systems": self.args.systems,
+            "model": self.args.model,
+            "seed": self.config.seed,
+            "eval_states": self.args.eval_states,
+            "eval_seed": self.args.eval_seed,
+            "reward_version": self.reward_version,
+            "sampling": sampling,
+            "max_completion_length": self.grpo.max_completion_length if self.grpo else None,
+        }
 
 
-def parse_grpo(argv: Sequence[str] | None = None) -> tuple[GRPOArguments, GRPOConfig]:
-    """The flags of ``train_grpo``."""
-    return _parse((GRPOArguments, GRPOConfig), "grpo", argv)
+def parse(kind: str, argv: Sequence[str]) -> Job:
+    """The job that a command's flags ask for.
+
+    Raises:
+        ValueError: a value is invalid (argparse itself exits on flags that it does not know).
+    """
+    if kind == "sft":
+        args, config = _parse((RunArguments, SFTConfig), kind, argv)
+        return Job(kind, list(argv), args, config, None)
+    args, config = _parse((GRPOArguments, GRPOConfig), kind, argv)
+    job = Job(kind, list(argv), args, None, config)
+    if job.start is None:
+        job.sft = _sft_phase(args, config.seed)
+    return job
 
 
-def sft_phase_config(args: GRPOArguments, seed: int) -> SFTConfig:
-    """The SFT phase's configuration inside ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
+def _sft_phase(args: GRPOArguments, seed: int) -> SFTConfig:
+    """The SFT phase inside ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
     argv = ["--model", args.model, "--seed", str(seed)]
     argv += ["--config", args.sft_config] if args.sft_config else []
     argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps else []
-    return parse_sft(argv)[1]
+    return _parse((RunArguments, SFTConfig), "sft", argv)[1]
 
 
 def preset(model: str, phase: str) -> dict[str, Any]:
@@ -118,16 +178,16 @@ def hardware() -> dict[str, Any]:
     """Without an accelerator: the CPU, in bfloat16 where the CPU multiplies it natively (elsewhere it is emulated)."""
     if torch.accelerator.is_available():
         return {}
-    cpu = getattr(torch.cpu, "get_capabilities", dict)()
+    cpu: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {"use_cpu": True, "bf16": bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))}
 
 
-def _parse(dataclasses: tuple[type, ...], phase: str, argv: Sequence[str] | None) -> tuple[Any, ...]:
-    argv = list(sys.argv[1:] if argv is None else argv)
+def _parse(dataclasses: Any, phase: str, argv: Sequence[str]) -> tuple[Any, Any]:
     parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
     model = _flag(argv, "--model") or tiny_model.NAME
     parser.set_defaults_with_config(output_dir="", **hardware(), **preset(model, phase))
-    return parser.parse_args_and_config(argv)
+    args, config = parser.parse_args_and_config(argv)
+    return args, config
 
 
 def _flag(argv: Sequence[str], name: str) -> str | None:

@@ -11,10 +11,8 @@ Two kinds of demonstrations:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -148,11 +146,6 @@ def make_prompts(systems: list[str], count: int, split: Split = "train", seed: i
         system = get_system(name)
         rows += prompt_rows(system, sample_states(system, share, split, seed))
     return Dataset.from_list(rows).shuffle(seed=seed)
-
-
-def write_card(card: dict[str, Any], path: Path) -> None:
-    """Writes a card as JSON."""
-    path.write_text(json.dumps(card, indent=2) + "\n")
 
 
 def _shares(count: int, parts: int) -> list[int]:

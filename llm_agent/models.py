@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    Model = PreTrainedModel | PeftModel
+    Tokenizer = PreTrainedTokenizerBase
 
-def load_model(
-    name: str | Path, seed: int = 0, trainable: bool = False
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+
+def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tuple[Model, Tokenizer]:
     """A causal model and its tokenizer.
 
     Args:
@@ -67,7 +68,7 @@ def is_tiny(name: str | Path) -> bool:
     return config.is_file() and json.loads(config.read_text()).get(tiny_model.MARK) is True
 
 
-def lora_config(model: PreTrainedModel | PeftModel, r: int, alpha: int) -> LoraConfig | None:
+def lora_config(model: Model, r: int, alpha: int) -> LoraConfig | None:
     """LoRA on the attention and MLP projections; None for the tiny model, a model that has an adapter, or r = 0."""
     if r == 0 or hasattr(model, "peft_config") or getattr(model.config, tiny_model.MARK, False):
         return None
@@ -83,7 +84,7 @@ def resolve(name: str | Path) -> str:
     return str(name)
 
 
-def completion_room(tokenizer: PreTrainedTokenizerBase, systems: list[str], requested: int | None) -> int:
+def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:
     """How many tokens a completion may take: as requested, or what an answer needs and a few more.
 
     Raises:
@@ -98,7 +99,7 @@ def completion_room(tokenizer: PreTrainedTokenizerBase, systems: list[str], requ
     return requested or needed + 8
 
 
-def answer_tokens(tokenizer: PreTrainedTokenizerBase, system: System) -> int:
+def answer_tokens(tokenizer: Tokenizer, system: System) -> int:
     """Tokens of a long ordinary answer: a stated law, a full plan at the lower bounds, and the end."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
     text = format_completion(controls, format_law(np.full((system.m, system.n), 10.0)))

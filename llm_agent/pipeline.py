@@ -8,6 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ import transformers
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer, SFTConfig
 
-from llm_agent.arguments import GRPOArguments, RunArguments, parse_grpo, parse_sft, sft_phase_config
+from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
-from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts, write_card
+from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
 from llm_agent.models import completion_room, is_tiny, load_model, lora_config, resolve
-from llm_agent.policy import Sampling
-from llm_agent.run_folder import RunFolder, Stopwatch
+from llm_agent.run_folder import RunFolder, Stopwatch, write_json
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
 
@@ -34,9 +34,9 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     """What ``train_sft`` and ``train_grpo`` do; bad input gives one line and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        run, args, config = _open_or_create(kind, argv)
+        run, job = _open_or_create(kind, argv)
         print(f"run folder: {run.path}")
-        Pipeline(run, args, config).go()
+        Pipeline(run, job).go()
     except (ValueError, ImportError, FileNotFoundError) as error:
         if os.environ.get("CONTROL_GRPO_DEBUG"):
             raise
@@ -48,43 +48,23 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, RunArguments, SFTConfig | GRPOConfig]:
-    parse = parse_grpo if kind == "grpo" else parse_sft
-    args, config = parse(argv)
-    if args.resume:
-        run = RunFolder.open(config.output_dir or None)
+def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, Job]:
+    job = parse(kind, argv)
+    folder = job.config.output_dir or None
+    if job.args.resume:
+        run = RunFolder.open(folder)
         if run.settings["kind"] != kind:
             raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")
-        args, config = parse(run.settings["argv"])
-        return run, args, config
-    label = f"{args.system}-{args.model if is_tiny(args.model) else Path(args.model).name}-seed{config.seed}"
-    settings = {
-        "kind": kind,
-        "argv": argv,
-        "systems": args.systems,
-        "model": args.model,
-        "seed": config.seed,
-        "eval_states": args.eval_states,
-        "eval_seed": args.eval_seed,
-        "reward_version": getattr(args, "reward_version", None),
-        "sampling": _sampling(config),
-        "max_completion_length": getattr(config, "max_completion_length", None),
-    }
-    return RunFolder.create(config.output_dir or None, label, settings), args, config
-
-
-def _sampling(config: SFTConfig | GRPOConfig) -> dict[str, Any]:
-    """How the evaluation draws sampled answers: as GRPO does."""
-    names = ("temperature", "top_p", "top_k", "min_p")
-    return {name: getattr(config, name) for name in names} if isinstance(config, GRPOConfig) else vars(Sampling())
+        return run, parse(kind, run.settings["argv"])
+    model = job.args.model if is_tiny(job.args.model) else Path(job.args.model).name
+    return RunFolder.create(folder, f"{job.args.system}-{model}-seed{job.config.seed}", job.settings()), job
 
 
 class Pipeline:
     """The phases of one run, in order; those already done are skipped."""
 
-    def __init__(self, run: RunFolder, args: RunArguments, config: SFTConfig | GRPOConfig):
-        self.run, self.args, self.config = run, args, config
-        self.grpo = isinstance(config, GRPOConfig)
+    def __init__(self, run: RunFolder, job: Job):
+        self.run, self.job, self.args = run, job, job.args
 
     def go(self) -> None:
         """Runs what is left to run, and prints the evaluation."""
@@ -95,7 +75,7 @@ class Pipeline:
         for i, (name, phase) in enumerate(phases.items(), 1):
             if not self.run.is_done(name):
                 watch = Stopwatch()
-                transformers.set_seed(self.config.seed)
+                transformers.set_seed(self.job.config.seed)
                 phase(f"[{i}/{len(phases)}] {name}")
                 self.run.mark_done(name, watch())
         for path in sorted(self.run.path.glob("*.png")):
@@ -106,57 +86,53 @@ class Pipeline:
         print(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
 
     def _phases(self) -> dict[str, Callable[[str], None]]:
-        if not self.grpo:
-            return {"data": self._data, "sft": self._sft, "evaluation": self._evaluate}
-        assert isinstance(self.args, GRPOArguments)
-        if self.args.sft_from or self.args.zero_shot:
-            return {"sft": self._start, "grpo": self._grpo, "evaluation": self._evaluate}
-        return {"data": self._data, "sft": self._sft, "grpo": self._grpo, "evaluation": self._evaluate}
+        phases: dict[str, Callable[[str], None]] = {}
+        if self.job.sft:
+            phases |= {"data": partial(self._data, self.job.sft), "sft": partial(self._sft, self.job.sft)}
+        elif self.job.start:
+            phases["sft"] = partial(self._start, self.job.start)
+        if self.job.grpo:
+            phases["grpo"] = partial(self._grpo, self.job.grpo)
+        return {**phases, "evaluation": self._evaluate}
 
     # -- phases --------------------------------------------------------------------------------------------
 
-    def _data(self, title: str) -> None:
-        config = self._sft_config()
+    def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
         rows, card = make_demonstrations(self.args.systems, count, self.args.demonstrations, "train", config.seed)
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
         rows.to_parquet(folder / "demonstrations.parquet")
-        write_card(card, folder / "card.json")
+        write_json(folder / "card.json", card)
 
-    def _sft(self, title: str) -> None:
-        config = _changed(self._sft_config(), output_dir=str(self.run.path / "sft"))
+    def _sft(self, config: SFTConfig, title: str) -> None:
+        config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
-        trainer = make_trainer(
-            model, tokenizer, rows, config, lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        )
-        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
+        adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
+        self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
 
-    def _start(self, title: str) -> None:
+    def _start(self, source: str, title: str) -> None:
         """Takes another model as this run's starting point, so that both can be evaluated side by side."""
-        source = self.args.sft_from or self.args.model
         print(f"{title}: starting from {resolve(source)}")
-        model, tokenizer = load_model(source, self.config.seed)
-        model.save_pretrained(self.run.path / "sft")
+        model, tokenizer = load_model(source, self.job.config.seed)
+        model.save_pretrained(str(self.run.path / "sft"))
         tokenizer.save_pretrained(self.run.path / "sft")
 
-    def _grpo(self, title: str) -> None:
-        args = self.args
-        assert isinstance(args, GRPOArguments)
+    def _grpo(self, config: GRPOConfig, title: str) -> None:
         model, tokenizer = load_model(self.run.path / "sft", trainable=True)
-        room = completion_room(tokenizer, args.systems, self.config.max_completion_length)
-        config = _changed(self.config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
+        room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
+        config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # A stream of the training split apart from the demonstrations' own.
-        prompts = make_prompts(args.systems, _prompts_seen(config), "train", derived_seed(config.seed, 1))
+        prompts = make_prompts(self.args.systems, _prompts_seen(config), "train", derived_seed(config.seed, 1))
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=reward_functions(args.reward_version),
+            reward_funcs=reward_functions(self.job.reward_version),
             args=config,
             train_dataset=prompts,
             processing_class=tokenizer,
-            peft_config=lora_config(model, args.lora_r, args.lora_alpha),
+            peft_config=lora_config(model, self.args.lora_r, self.args.lora_alpha),
         )
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
 
@@ -172,11 +148,6 @@ class Pipeline:
         trainer.save_model(str(self.run.path / phase))
         tokenizer.save_pretrained(self.run.path / phase)
 
-    def _sft_config(self) -> SFTConfig:
-        if isinstance(self.args, GRPOArguments):
-            return sft_phase_config(self.args, self.config.seed)
-        return self.config
-
 
 def _changed(config: Any, **changes: Any) -> Any:
     """A copy with other settings (``dataclasses.replace`` would derive TRL's derived settings a second time)."""
@@ -189,18 +160,14 @@ def _changed(config: Any, **changes: Any) -> Any:
 def _examples_seen(config: SFTConfig) -> int:
     """Demonstrations that SFT sees when each is new."""
     _need_steps(config)
-    return (
-        config.max_steps * config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size
-    )
+    return config.max_steps * config.train_batch_size * config.gradient_accumulation_steps * config.world_size
 
 
 def _prompts_seen(config: GRPOConfig) -> int:
     """Prompts that GRPO sees when each is new."""
     _need_steps(config)
-    batches = (
-        config.max_steps * config.gradient_accumulation_steps / config.steps_per_generation / config.num_iterations
-    )
-    return math.ceil(max(batches, 1)) * (config.generation_batch_size // config.num_generations)
+    completions = config.max_steps * config.gradient_accumulation_steps * config.train_batch_size * config.world_size
+    return math.ceil(completions / config.num_iterations / (config.num_generations or 1))
 
 
 def _need_steps(config: SFTConfig | GRPOConfig) -> None:

@@ -14,7 +14,7 @@ from control_envs._extras import need
 from control_envs.systems.base import Array
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from llm_agent.models import Model, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class LLMPolicy:
 
     def __init__(
         self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        model: Model,
+        tokenizer: Tokenizer,
         sampling: Sampling | None = None,
         max_new_tokens: int = 1024,
         batch_size: int = 256,
@@ -111,7 +111,9 @@ class LLMPolicy:
         inputs = self.tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
         inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
         with torch.no_grad():
-            tokens = self.model.generate(**inputs, generation_config=config)
+            tokens = self.model.generate(  # type: ignore[operator]
+                **inputs, generation_config=config
+            )
         return self.tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
 
 

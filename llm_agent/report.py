@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,8 +36,10 @@ def draw_flights(results: Sequence[Result], path: Path) -> None:
     flights = _common_flights([r for r in results if r.name in COLOURS and r.parsed.any()])
     system = next(iter(flights.values())).system
     figure = _figure(10, 7.2)
-    above, below = figure.subfigures(2, 1)
-    for axes, (name, flight) in zip(above.subplots(1, len(flights), squeeze=False)[0], flights.items(), strict=True):
+    rows: Any = figure.subfigures(2, 1)
+    above, below = rows
+    portraits = above.subplots(1, len(flights), squeeze=False)[0]
+    for axes, (name, flight) in zip(portraits, flights.items(), strict=True):
         draw_vector_field(axes, system)
         draw_box(axes, system)
         draw_phase(axes, flight, COLOURS[name])

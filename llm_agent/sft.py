@@ -58,11 +58,13 @@ class TinySFTTrainer(SFTTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets = NumberTargets(self.processing_class)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW as one optimizer."""
         if self.optimizer is None:
+            assert isinstance(self.model, torch.nn.Module)
             self.optimizer = MuonAdamW(self.model, lr=self.args.learning_rate, weight_decay=self.args.weight_decay)
         return self.optimizer
 
@@ -90,7 +92,7 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
         prompts = tokenizer(rows["prompt"]).input_ids
         answers = tokenizer(rows["completion"], add_special_tokens=False).input_ids
-        answers = [ids + [tokenizer.eos_token_id] for ids in answers]
+        answers = [[*ids, tokenizer.eos_token_id] for ids in answers]
         return {
             "input_ids": [p + a for p, a in zip(prompts, answers, strict=True)],
             "labels": [[-100] * len(p) + a for p, a in zip(prompts, answers, strict=True)],

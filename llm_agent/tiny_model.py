@@ -46,12 +46,12 @@ def build_tiny(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        **{MARK: True},
     )
+    setattr(config, MARK, True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    _plant_numbers(model.get_input_embeddings().weight.data, tokenizer)
+    _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
     return model, tokenizer
 
 

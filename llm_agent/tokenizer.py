@@ -22,7 +22,7 @@ from control_envs.systems import System
 from llm_agent.laws import GAIN_DECIMALS, format_law
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
@@ -87,7 +87,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def number_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, np.ndarray]:
+def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
     """Ids of the number tokens and the numbers they denote."""
     known = tokenizer.get_vocab()
     numbers = [(known[_as_bytes(t)], value) for t, value in vocabulary().items() if value is not None]
@@ -95,7 +95,7 @@ def number_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[np.ndarray, np.nd
     return np.array(ids), np.array(values)
 
 
-def number_families(tokenizer: PreTrainedTokenizerFast) -> list[list[int]]:
+def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """The token ids of the control grid in order of value, alone and as a list continues."""
     known = tokenizer.get_vocab()
     return [[known[_as_bytes(prefix + value)] for value in _grid_values()] for prefix in _PREFIXES]

@@ -55,7 +55,7 @@ class ControlReward:
             rows = np.flatnonzero(np.array(system) == name)
             scores = score_completions(
                 get_system(name),
-                np.array([x0[i] for i in rows]),
+                np.array([x0[int(i)] for i in rows]),
                 [texts[i] for i in rows],
                 self.reward_version,
                 progress,
@@ -92,7 +92,7 @@ class ApproximateFormatReward:
         return [approximate_format_reward(completion_text(c), spec) for c in completions]
 
 
-def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Callable[..., list[float]]]:
+def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Any]:
     """The three rewards of one version, for ``GRPOTrainer(reward_funcs=...)``.
 
     Raises:

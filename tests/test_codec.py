@@ -24,9 +24,9 @@ TAGGED = "<REASONING>so</REASONING><CONTROLS>{}</CONTROLS>"
         (TAGGED.format(" \n "), "empty"),
         (TAGGED.format("1, two"), "not_a_number"),
         (TAGGED.format("1_0, 2"), "not_a_number"),
-        (TAGGED.format("１, ２"), "not_a_number"),  # full-width digits  # noqa: RUF001
+        (TAGGED.format("１, ２"), "not_a_number"),  # full-width digits
         (TAGGED.format("١, ٢"), "not_a_number"),  # Arabic digits
-        (TAGGED.format("−1, 2"), "not_a_number"),  # U+2212 minus  # noqa: RUF001
+        (TAGGED.format("−1, 2"), "not_a_number"),  # U+2212 minus
         (TAGGED.format("1,, 2"), "not_a_number"),
         (TAGGED.format("1, 2,"), "not_a_number"),
         (TAGGED.format("[1, 2]"), "not_a_number"),

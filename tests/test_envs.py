@@ -7,6 +7,7 @@ from gymnasium.utils.env_checker import check_env
 
 from baselines.lqr import fly_feedback, lqr
 from control_envs import REWARDS, SYSTEMS, env_id, format_completion, format_prompt, score, simulate
+from control_envs.envs import TextControlEnv
 
 NUMERIC, TEXT = [env_id(name) for name in SYSTEMS], [env_id(name, text=True) for name in SYSTEMS]
 
@@ -188,7 +189,7 @@ def test_reset_options_and_settings():
 )
 def test_bad_arguments(kwargs, said):
     with pytest.raises(ValueError, match=said):
-        gym.make("DoubleIntegratorText-v0", **kwargs).unwrapped
+        TextControlEnv("double_integrator", **kwargs)
 
 
 @pytest.mark.parametrize("x0", [[0.0], [0.0, float("nan")], [2.0, 0.0], "here"])

@@ -1,0 +1,34 @@
+# Two commands: `make train` (the main job) and `make test`. Each builds .venv first if it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: train test slow lint bench clean help
+
+help:           ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+train: $(VENV)/.installed  ## train the embedded model on the double integrator (SFT, GRPO, evaluation), about ten minutes
+	$(BIN)/python -m llm_agent.train_grpo $(ARGS)
+
+test: $(VENV)/.installed   ## the test suite
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+slow: $(VENV)/.installed   ## the tests that train for minutes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(VENV)/.installed   ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## the benchmarks
+	$(BIN)/python -m benchmarks
+
+clean:          ## remove what was installed
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $@
