@@ -1,6 +1,6 @@
 """Runs every benchmark and prints Markdown tables.
 
-    python -m benchmarks
+python -m benchmarks
 """
 
 import importlib

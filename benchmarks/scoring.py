@@ -14,6 +14,8 @@ import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import itertools
+
 import numpy as np
 
 from control_envs import SYSTEMS, format_completion, sample_states, score_completions
@@ -47,7 +49,7 @@ def score_one(system, x0, text):
         violations += not inside[-1]
     cost += 5 * sum(q * v for q, v in zip(Q, squared(x), strict=True))
     start, error, n = distances[0], distances[-1], len(written)
-    change = sum(abs(b - a) for a, b in zip(written, written[1:], strict=False)) / (n - 1) / u_scale
+    change = sum(abs(b - a) for a, b in itertools.pairwise(written)) / (n - 1) / u_scale
     return max(
         70
         + 30 * min(max((start - error) / start, 0), 1)

@@ -1,6 +1,6 @@
 """Score completions of any model: text in, exact rewards and verdicts out, a batch at a time.
 
-    python examples/score_any_model.py
+python examples/score_any_model.py
 """
 
 from control_envs import format_prompt, get_system, sample_states, score_completions

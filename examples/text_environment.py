@@ -1,6 +1,6 @@
 """One text episode: read the problem, answer with a plan, see what it scored and why.
 
-    python examples/text_environment.py
+python examples/text_environment.py
 """
 
 import gymnasium as gym

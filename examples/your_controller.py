@@ -1,6 +1,6 @@
 """Your own feedback law on every plant, under every reward version.
 
-    python examples/your_controller.py
+python examples/your_controller.py
 """
 
 import gymnasium as gym

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +15,7 @@ from baselines.evaluation import Result
 from control_envs._extras import need
 from control_envs.rendering import axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
 from control_envs.trajectory import Trajectory
-from llm_agent.run_folder import RunFolder
+from llm_agent.run_folder import RunFolder, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,3 +125,53 @@ def _figure(width: float, height: float) -> Figure:
     figure = need("matplotlib.figure", "plots").Figure(figsize=(width, height), dpi=110, layout="constrained")
     need("matplotlib.backends.backend_agg", "plots").FigureCanvasAgg(figure)
     return figure
+
+
+# -- into a page ---------------------------------------------------------------------------------------------
+
+BEGIN, END = "<!-- begin: main job -->", "<!-- end: main job -->"
+
+
+def write_into(page: Path, run: RunFolder) -> None:
+    """Puts a run's command, tables and pictures between the page's markers; pictures go to docs/pictures.
+
+    Raises:
+        ValueError: the page has no markers, or the run no evaluation.
+    """
+    text = page.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{page} needs one line {BEGIN!r} and one line {END!r}")
+    if not (run.path / "evaluation.md").is_file():
+        raise ValueError(f"{run.path} has not been evaluated yet")
+    record = run.record
+    seconds = {phase: done["seconds"] for phase, done in record["phases"].items()}
+    parts = [
+        f"`{record['command']}` on {record['machine']['cores']} cores took {sum(seconds.values()) / 60:.1f} minutes "
+        f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())}):",
+        (run.path / "evaluation.md").read_text().replace("## ", "### ").strip(),
+    ]
+    pictures = page.parent / "docs" / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for picture in sorted(run.path.glob("*.png")):
+        shutil.copy(picture, pictures / picture.name)
+        parts.append(f"![{picture.stem.replace('_', ' ')}](docs/pictures/{picture.name})")
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    write_text(page, before + "\n\n".join([BEGIN, *parts, END]) + after)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m llm_agent.report", description="Writes a run into a page.")
+    parser.add_argument("run", nargs="?", default="runs/latest", help="run folder (default runs/latest)")
+    parser.add_argument("--readme", type=Path, required=True, help="Markdown page with markers")
+    args = parser.parse_args(argv)
+    try:
+        write_into(args.readme, RunFolder.open(args.run))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The tiny model's training step and generation on this machine: what each choice costs, side by side.
+
+    python -m benchmarks.tiny_model
+
+The chosen configuration stands first; every other row changes one thing and is given relative to it. A training step
+is forward, loss and backward over 64 demonstrations, without the optimizer, which is timed on its own.
+"""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+
+BATCH, REPEATS = 64, 5
+
+
+def best_time(work):
+    work()
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def model(**changes):
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from llm_agent.tiny_model import build_tiny
+
+    built, tokenizer = build_tiny()
+    if not changes:
+        return built, tokenizer
+    config = built.config
+    attention = changes.pop("attention", None)
+    for key, value in changes.items():
+        setattr(config, key, value)
+    config.head_dim = config.hidden_size // config.num_attention_heads
+    torch.manual_seed(0)
+    changed = LlamaForCausalLM(config)
+    if attention:
+        changed.set_attn_implementation(attention)
+    return changed, tokenizer
+
+
+def demonstrations(tokenizer, count=BATCH):
+    from llm_agent.dataset import make_demonstrations
+    from llm_agent.sft import tokenize
+
+    rows, _ = make_demonstrations(["double_integrator"], count)
+    return tokenize(rows, tokenizer)
+
+
+def batch(tokenizer, split_numbers=False):
+    """Token ids and labels; with split numbers, a separator token of its own before each value."""
+    import torch
+
+    rows = demonstrations(tokenizer)
+    ids, labels = torch.tensor(rows["input_ids"]), torch.tensor(rows["labels"])
+    if split_numbers:
+        wide = [torch.cat([t, t[:, -51:-1].repeat_interleave(1, 1)], dim=1) for t in (ids, labels)]
+        ids, labels = wide
+    return ids, labels
+
+
+def train_step(net, ids, labels, bf16):
+    import torch
+
+    def step():
+        kept = labels[:, 1:] != -100
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            hidden = net.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+            logits = net.lm_head(hidden[kept])
+        torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][kept]).backward()
+        net.zero_grad()
+
+    return step
+
+
+def steps_table():
+    from llm_agent.arguments import hardware
+
+    native = hardware().get("bf16", True)
+    variants = {
+        "as chosen": {},
+        "the other precision": {"bf16": not native},
+        "eager attention": {"attention": "eager"},
+        "two tokens a value": {"split": True},
+        "2 layers of width 192": {"hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 2},
+        "8 layers": {"num_hidden_layers": 8},
+        "width 256": {"hidden_size": 256, "intermediate_size": 704},
+        "2 heads": {"num_attention_heads": 2, "num_key_value_heads": 2},
+    }
+    lines, base = ["| training step | parameters | ms | relative |", "|---|---|---|---|"], None
+    for name, changes in variants.items():
+        bf16, split = changes.pop("bf16", native), changes.pop("split", False)
+        net, tokenizer = model(**changes)
+        seconds = best_time(train_step(net, *batch(tokenizer, split), bf16))
+        base = base or seconds
+        label = f"{name} (bf16)" if bf16 else f"{name} (fp32)"
+        parameters = f"{net.num_parameters() / 1e6:.2f} M"
+        lines.append(f"| {label} | {parameters} | {1e3 * seconds:.0f} | {seconds / base:.2f} |")
+    return "\n".join(lines)
+
+
+def batches_table():
+    from llm_agent.arguments import hardware
+
+    net, tokenizer = model()
+    ids, labels = batch(tokenizer)
+    lines = ["| batch | ms | tokens a second |", "|---|---|---|"]
+    for size in (8, 16, 32, 64, 128, 256):
+        repeat = -(-size // BATCH)
+        a, b = ids.repeat(repeat, 1)[:size], labels.repeat(repeat, 1)[:size]
+        seconds = best_time(train_step(net, a, b, hardware().get("bf16", True)))
+        lines.append(f"| {size} | {1e3 * seconds:.0f} | {a.numel() / seconds:,.0f} |")
+    return "\n".join(lines)
+
+
+def optimizer_table():
+    import torch
+
+    from llm_agent.optim import MuonAdamW
+
+    net, _ = model()
+    for p in net.parameters():
+        p.grad = torch.randn_like(p)
+    adamw = torch.optim.AdamW(net.parameters())
+    muon = MuonAdamW(net, lr=1e-3)
+    lines = ["| optimizer step | ms |", "|---|---|"]
+    lines += [f"| {name} | {1e3 * best_time(o.step):.1f} |" for name, o in (("AdamW", adamw), ("Muon + AdamW", muon))]
+    return "\n".join(lines)
+
+
+def generation_table():
+    from control_envs import format_prompt, get_system, sample_states
+    from llm_agent.policy import LLMPolicy
+
+    policy = LLMPolicy(*model(), max_new_tokens=57)
+    system = get_system("double_integrator")
+    lines = ["| prompts generated together | s | tokens a second |", "|---|---|---|"]
+    for size in (1, 16, 128, 512):
+        prompts = [format_prompt(system, x) for x in sample_states(system, size)]
+        policy.batch_size = size
+        seconds = best_time(lambda p=prompts: policy.act(p, greedy=False, seed=0))
+        lines.append(f"| {size} | {seconds:.2f} | {size * 57 / seconds:,.0f} |")
+    return "\n".join(lines)
+
+
+def profile_table(top=10):
+    """Where a training step's time goes, by operator."""
+    from torch.profiler import profile
+
+    from llm_agent.arguments import hardware
+
+    net, tokenizer = model()
+    step = train_step(net, *batch(tokenizer), hardware().get("bf16", True))
+    step()
+    with profile() as recorded:
+        for _ in range(3):
+            step()
+    spent = defaultdict(float)
+    for event in recorded.key_averages():
+        spent[event.key] += event.self_cpu_time_total
+    total = sum(spent.values())
+    lines = ["| operator | share of the step |", "|---|---|"]
+    for name in sorted(spent, key=spent.get, reverse=True)[:top]:
+        lines.append(f"| `{name}` | {spent[name] / total:.0%} |")
+    return "\n".join(lines)
+
+
+def table():
+    import torch
+
+    head = f"The tiny model on {torch.get_num_threads()} threads, torch {torch.__version__.partition('+')[0]}."
+    parts = [head, steps_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    import datasets
+
+    datasets.disable_progress_bars()
+    np.set_printoptions(precision=3)
+    print(table())
