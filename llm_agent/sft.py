@@ -31,7 +31,7 @@ class NumberTargets:
         until: share of training after which targets are plain.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float = 0.03, until: float = 0.9):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float = 0.06, until: float = 0.9):
         self.width, self.until = width, until
         reach = round(3 * width * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 NAME = "tiny"
 MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
 INIT_STD = 0.02
-# Share of the embedding that starts as Fourier features, and their frequencies in cycles per unit.
+# Share of the embedding that starts as Fourier features, their frequencies in cycles per unit, and how their
+# amplitude falls with frequency (as frequency to this power), so that near values start nearer than far ones.
 FOURIER_SHARE = 0.5
 FREQUENCIES = (0.05, 8.0)
+SLOPE = -0.5
 
 
 def build_tiny(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -68,6 +70,8 @@ def _plant_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
 
     ids, values = number_tokens(tokenizer)
     pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
-    phase = 2 * math.pi * values[:, None] * np.geomspace(*FREQUENCIES, pairs)
-    features = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * math.sqrt(2) * INIT_STD
+    frequency = np.geomspace(*FREQUENCIES, pairs)
+    amplitude = frequency**SLOPE / np.sqrt(np.mean(frequency ** (2 * SLOPE))) * math.sqrt(2) * INIT_STD
+    phase = 2 * math.pi * values[:, None] * frequency
+    features = np.concatenate([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
     embedding[torch.as_tensor(ids), : 2 * pairs] = torch.as_tensor(features, dtype=embedding.dtype)

@@ -88,7 +88,7 @@ def test_near_numbers_start_near_each_other(tiny):
     family = number_families(tokenizer)[1]
     here = embedding[family[len(family) // 2]]
     near, far = embedding[family[len(family) // 2 + 3]], embedding[family[len(family) // 2 + 150]]
-    assert here @ near > here @ far + 0.2
+    assert here @ near > here @ far + 0.3
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path):

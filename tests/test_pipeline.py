@@ -13,32 +13,48 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 from safetensors.torch import load_file
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm_agent.run_folder import RunFolder, list_runs
+from llm_agent import evaluate, report, runs
+from llm_agent.pipeline import command
+from llm_agent.policy import LLMPolicy
+from llm_agent.run_folder import RunFolder
 from llm_agent.tiny_model import save_tiny
+from llm_agent.tokenizer import build_tokenizer
 
 SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
 GRPO = ["--max_steps", "4", "--save_steps", "2", "--num_generations", "4", *SMALL]
 
 
-def command(module, *args, cwd, **kwargs):
+def start(module, *args, cwd):
+    """The command in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *args],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"},
-        **kwargs,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        start_new_session=True,
     )
 
 
-def run(module, *args, cwd, code=0):
-    process = command(module, *args, cwd=cwd)
-    output, _ = process.communicate(timeout=400)
-    assert process.returncode == code, output
-    return output
+@pytest.fixture
+def grpo(tmp_path, monkeypatch, capsys):
+    """The command in this process (which spares importing torch again), in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args, kind="grpo"):
+        assert command(kind, [str(a) for a in args]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
+
+
+def same_weights(a, b):
+    a, b = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    return all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +66,16 @@ def sft_config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def main_job(tmp_path_factory, sft_config):
-    """The main job, cut short."""
+    """The main job, cut short, as a user runs it: its folder and what it printed."""
     cwd = tmp_path_factory.mktemp("main")
-    output = run("llm_agent.train_grpo", "--sft-config", sft_config, *GRPO, cwd=cwd)
-    return cwd, output
+    process = start("llm_agent.train_grpo", "--sft-config", sft_config, *GRPO, cwd=cwd)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    return RunFolder.open(cwd / "runs" / "latest"), output
 
 
 def test_the_main_job_leaves_a_whole_run(main_job):
-    cwd, output = main_job
-    run_folder = RunFolder.open(cwd / "runs" / "latest")
+    run_folder, output = main_job
     record = run_folder.record
     assert list(record["phases"]) == ["data", "sft", "grpo", "evaluation"]
     assert record["command"].startswith("python -m llm_agent.train_grpo --sft-config")
@@ -90,39 +107,53 @@ def test_the_main_job_leaves_a_whole_run(main_job):
     assert "| LQR | 100.0 |" in output
 
 
-def test_a_run_is_listed_and_evaluated_again(main_job):
-    cwd, _ = main_job
-    assert "double_integrator-tiny-seed0" in run("llm_agent.runs", cwd=cwd)
-    output = run("llm_agent.evaluate", "runs/latest", "--states", "4", cwd=cwd)
-    assert "4 held-out initial states" in output
-    output = run("llm_agent.evaluate", "runs/latest/sft", "--states", "4", "--output-dir", "out", cwd=cwd)
-    assert "runs/latest/sft greedy" in output
-    assert (cwd / "out" / "evaluation.json").exists()
+def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
+    run, _ = main_job
+    assert runs.main(["--root", str(run.path.parent)]) == 0
+    assert f"{run.path.name}  " in capsys.readouterr().out
+    assert evaluate.main([str(run.path), "--states", "4"]) == 0
+    assert "4 held-out initial states" in capsys.readouterr().out
+    assert evaluate.main([str(run.path / "sft"), "--states", "4", "--output-dir", str(tmp_path)]) == 0
+    assert "sft greedy | " in capsys.readouterr().out
+    assert (tmp_path / "evaluation.json").exists()
+    assert evaluate.main(["nothing/here"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot load model 'nothing/here'")
 
 
-def test_grpo_starts_from_another_runs_model(main_job):
-    cwd, _ = main_job
-    run("llm_agent.train_grpo", "--sft-from", "runs/latest", *GRPO, "--output-dir", "again", cwd=cwd)
-    start = load_file(cwd / "again" / "sft" / "model.safetensors")
-    source = load_file(list_runs(cwd / "runs")[0].path / "grpo" / "model.safetensors")
-    assert all(torch.equal(start[name], source[name]) for name in source)
-    assert list(RunFolder.open(cwd / "again").record["phases"]) == ["sft", "grpo", "evaluation"]
+def test_a_run_is_written_into_a_page(main_job, tmp_path):
+    run, _ = main_job
+    page = tmp_path / "README.md"
+    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
+    for _ in range(2):
+        assert report.main([str(run.path), "--readme", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith("above\n")
+    assert text.endswith("\nbelow\n")
+    assert "old" not in text
+    assert "| LQR |" in text
+    assert (tmp_path / "docs" / "pictures" / "training.png").exists()
 
 
-def test_same_seed_same_weights(main_job, sft_config):
-    cwd, _ = main_job
-    run("llm_agent.train_grpo", "--sft-config", sft_config, *GRPO, "--output-dir", "twin", cwd=cwd)
+def test_grpo_starts_from_another_runs_model(main_job, grpo):
+    run, _ = main_job
+    grpo("--sft-from", run.path, *GRPO)
+    again = RunFolder.open()
+    assert same_weights(again.path / "sft", run.path / "grpo")
+    assert list(again.record["phases"]) == ["sft", "grpo", "evaluation"]
+
+
+def test_same_seed_same_weights(main_job, sft_config, grpo):
+    run, _ = main_job
+    grpo("--sft-config", sft_config, *GRPO)
     for phase in ("sft", "grpo"):
-        a = load_file(list_runs(cwd / "runs")[0].path / phase / "model.safetensors")
-        b = load_file(cwd / "twin" / phase / "model.safetensors")
-        assert all(torch.equal(a[name], b[name]) for name in a), phase
+        assert same_weights(RunFolder.open().path / phase, run.path / phase)
 
 
 @pytest.mark.parametrize("phase", ["sft", "grpo"])
-def test_killed_and_resumed_ends_with_the_same_weights(main_job, sft_config, tmp_path, phase):
-    whole = list_runs(main_job[0] / "runs")[0]
+def test_killed_and_resumed_ends_with_the_same_weights(main_job, sft_config, grpo, tmp_path, phase):
+    whole, _ = main_job
     arguments = ["--sft-config", sft_config, *GRPO, "--output-dir", "run"]
-    process = command("llm_agent.train_grpo", *arguments, cwd=tmp_path, start_new_session=True)
+    process = start("llm_agent.train_grpo", *arguments, cwd=tmp_path)
     mark = tmp_path / "run" / phase / "checkpoint-2" / "complete"
     deadline = time.monotonic() + 300
     while not mark.exists():
@@ -130,30 +161,30 @@ def test_killed_and_resumed_ends_with_the_same_weights(main_job, sft_config, tmp
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     killed = RunFolder.open(tmp_path / "run")
     assert not killed.is_done(phase)
-    # A checkpoint that the kill cut short is not read.
+    # A checkpoint that a kill cut short is not read.
     (tmp_path / "run" / phase / "checkpoint-99").mkdir()
-    run("llm_agent.train_grpo", "--resume", "--output-dir", "run", cwd=tmp_path)
+    grpo("--resume", "--output-dir", "run")
     for done in ("sft", "grpo"):
-        a = load_file(whole.path / done / "model.safetensors")
-        b = load_file(tmp_path / "run" / done / "model.safetensors")
-        assert all(torch.equal(a[name], b[name]) for name in a), done
+        assert same_weights(killed.path / done, whole.path / done), done
     steps = [row["step"] for row in killed.metrics(phase) if "loss" in row]
     assert steps == sorted(set(steps))
 
 
-def test_sft_alone_on_all_plants(tmp_path):
-    output = run("llm_agent.train_sft", "--system", "all", "--demonstrations", "expert", *SFT, cwd=tmp_path)
+def test_sft_alone_on_all_plants_from_a_folder(tmp_path, grpo):
+    save_tiny(tmp_path / "tiny", seed=5)
+    output = grpo("--model", tmp_path / "tiny", "--system", "all", "--demonstrations", "expert", *SFT, kind="sft")
     assert "## double_integrator" in output
     assert "## van_der_pol" in output
+    assert not list(RunFolder.open().path.glob("sft/adapter*"))  # it is known for the tiny model, and trained whole
 
 
-def test_zero_shot(tmp_path):
-    output = run("llm_agent.train_grpo", "--zero-shot", *GRPO, "--reward-version", "1.2", cwd=tmp_path)
-    assert "[2/3] grpo" in output
-    assert RunFolder.open(tmp_path / "runs" / "latest").settings["reward_version"] == "1.2"
+def test_zero_shot(grpo):
+    output = grpo("--zero-shot", *GRPO, "--reward-version", "1.2")
+    assert "[1/3] sft: starting from tiny" in output
+    assert RunFolder.open().settings["reward_version"] == "1.2"
 
 
 @pytest.mark.parametrize(
@@ -169,35 +200,26 @@ def test_zero_shot(tmp_path):
     ],
 )
 def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
-    from llm_agent.pipeline import command as main
-
     monkeypatch.chdir(tmp_path)
-    assert main("grpo", arguments) == 2
+    assert command("grpo", arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert said in errors[0]
 
 
 def test_a_folder_that_is_taken_is_left_alone(main_job, capsys, tmp_path, monkeypatch):
-    from llm_agent.pipeline import command as main
-
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    assert main("grpo", ["--output-dir", "mine"]) == 2
+    assert command("grpo", ["--output-dir", "mine"]) == 2
     assert "is not empty" in capsys.readouterr().err
-    assert main("grpo", ["--output-dir", str(main_job[0] / "runs" / "latest")]) == 2
+    assert command("grpo", ["--output-dir", str(main_job[0].path)]) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
 
 
-def test_a_pretrained_model_trains_by_lora(tmp_path):
+def test_a_pretrained_model_trains_by_lora(tmp_path, grpo):
     """The path that people with Qwen or Llama take, on a Llama with random weights: adapter, hand-over, evaluation."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from llm_agent.policy import LLMPolicy
-    from llm_agent.tokenizer import build_tokenizer
-
     tokenizer = build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -215,7 +237,7 @@ def test_a_pretrained_model_trains_by_lora(tmp_path):
     settings.write_text("max_steps: 2\nper_device_train_batch_size: 4\nlearning_rate: 1.0e-2\n")
     arguments = ["--model", str(tmp_path / "base"), "--sft-config", str(settings), "--max_completion_length", "60"]
     arguments += ["--max_steps", "1", "--num_generations", "4", "--per_device_train_batch_size", "4"]
-    run("llm_agent.train_grpo", *arguments, "--eval-states", "2", "--output-dir", "run", cwd=tmp_path)
+    grpo(*arguments, "--eval-states", "2", "--output-dir", "run")
     for phase in ("sft", "grpo"):
         assert (tmp_path / "run" / phase / "adapter_model.safetensors").exists()
     prompt = "Control a double integrator"
@@ -225,9 +247,3 @@ def test_a_pretrained_model_trains_by_lora(tmp_path):
             name: LLMPolicy.from_pretrained(tmp_path / name).model(tokens).logits for name in ("base", "run/sft", "run")
         }
     assert not torch.allclose(logits["base"], logits["run/sft"])
-
-
-def test_a_tiny_folder_can_be_trained_on(tmp_path):
-    save_tiny(tmp_path / "tiny", seed=5)
-    output = run("llm_agent.train_sft", "--model", "tiny", *SFT, "--seed", "5", cwd=tmp_path)
-    assert "SFT greedy" in output
