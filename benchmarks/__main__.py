@@ -10,5 +10,6 @@ import benchmarks
 
 if __name__ == "__main__":
     for info in pkgutil.iter_modules(benchmarks.__path__):
-        if info.name != "__main__":
-            print(importlib.import_module(f"benchmarks.{info.name}").table(), end="\n\n", flush=True)
+        module = importlib.import_module(f"benchmarks.{info.name}") if info.name != "__main__" else None
+        if hasattr(module, "table"):
+            print(module.table(), end="\n\n", flush=True)

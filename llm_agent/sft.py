@@ -31,7 +31,7 @@ class NumberTargets:
         until: share of training after which targets are plain.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float = 0.06, until: float = 0.9):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, until: float = 0.9):
         self.width, self.until = width, until
         reach = round(3 * width * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)
@@ -54,15 +54,22 @@ class NumberTargets:
 
 
 class TinySFTTrainer(SFTTrainer):
-    """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers."""
+    """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers.
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    Args:
+        number_width: initial width of the soft targets (see `NumberTargets`); 0 for plain targets.
+        muon: Muon for the hidden matrices, otherwise AdamW for all weights.
+    """
+
+    def __init__(self, *args: Any, number_width: float = 0.06, muon: bool = True, **kwargs: Any):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
-        self._targets = NumberTargets(self.processing_class)
+        self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW as one optimizer."""
+        if not self._muon:
+            return super().create_optimizer(model)
         if self.optimizer is None:
             assert isinstance(self.model, torch.nn.Module)
             self.optimizer = MuonAdamW(self.model, lr=self.args.learning_rate, weight_decay=self.args.weight_decay)

@@ -26,12 +26,17 @@ INIT_STD = 0.02
 # Share of the embedding that starts as Fourier features, their frequencies in cycles per unit, and how their
 # amplitude falls with frequency (as frequency to this power), so that near values start nearer than far ones.
 FOURIER_SHARE = 0.5
-FREQUENCIES = (0.05, 8.0)
+FREQUENCIES = (0.05, 32.0)
 SLOPE = -0.5
 
 
-def build_tiny(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A fresh model of about a million parameters and its tokenizer."""
+def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A fresh model of about a million parameters and its tokenizer.
+
+    Args:
+        seed: of the initial weights.
+        fourier: number tokens start with Fourier features of their values; otherwise at random as all others.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -53,7 +58,8 @@ def build_tiny(seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
-    _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
+    if fourier:
+        _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
     return model, tokenizer
 
 
