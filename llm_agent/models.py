@@ -84,6 +84,12 @@ def resolve(name: str | Path) -> str:
     return str(name)
 
 
+def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:
+    """Chooses the attention that trains the tiny model fastest: torch's fused one is slow in bfloat16 on a CPU."""
+    if bf16 and use_cpu and getattr(model.config, tiny_model.MARK, False):
+        model.set_attn_implementation("eager")
+
+
 def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:
     """How many tokens a completion may take: as requested, or what an answer needs and a few more.
 

@@ -21,7 +21,7 @@ from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
-from llm_agent.models import completion_room, is_tiny, load_model, lora_config, resolve
+from llm_agent.models import completion_room, is_tiny, load_model, lora_config, quicken, resolve
 from llm_agent.run_folder import RunFolder, Stopwatch, write_json
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
@@ -110,6 +110,7 @@ class Pipeline:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
+        quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
         self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
 
@@ -122,6 +123,7 @@ class Pipeline:
 
     def _grpo(self, config: GRPOConfig, title: str) -> None:
         model, tokenizer = load_model(self.run.path / "sft", trainable=True)
+        quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # A stream of the training split apart from the demonstrations' own.

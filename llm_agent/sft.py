@@ -79,10 +79,11 @@ class TinySFTTrainer(SFTTrainer):
         """Soft cross-entropy over the completion's tokens."""
         labels = inputs["labels"][:, 1:]
         kept = labels != -100
-        hidden = model.model(
-            input_ids=inputs["input_ids"][:, :-1], attention_mask=inputs["attention_mask"][:, :-1], use_cache=False
-        ).last_hidden_state
-        logits = model.lm_head(hidden[kept]).float()
+        ids, attention = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
+        with self.accelerator.autocast():  # accelerate wraps the model's forward alone, which builds every logit
+            hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+            logits = model.lm_head(hidden[kept])
+        logits = logits.float()
         progress = self.state.global_step / max(self.state.max_steps, 1)
         losses = self._targets.loss(logits, labels[kept], progress)
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
