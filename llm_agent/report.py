@@ -129,44 +129,62 @@ def _figure(width: float, height: float) -> Figure:
 
 # -- into a page ---------------------------------------------------------------------------------------------
 
-BEGIN, END = "<!-- begin: main job -->", "<!-- end: main job -->"
 
-
-def write_into(page: Path, run: RunFolder) -> None:
-    """Puts a run's command, tables and pictures between the page's markers; pictures go to docs/pictures.
+def insert(page: Path, marker: str, text: str) -> None:
+    """Puts generated text between the lines ``<!-- begin: marker -->`` and ``<!-- end: marker -->`` of a page.
 
     Raises:
-        ValueError: the page has no markers, or the run no evaluation.
+        ValueError: the page does not have each line once.
     """
-    text = page.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{page} needs one line {BEGIN!r} and one line {END!r}")
+    begin, end = f"<!-- begin: {marker} -->", f"<!-- end: {marker} -->"
+    old = page.read_text()
+    if old.count(begin) != 1 or old.count(end) != 1:
+        raise ValueError(f"{page} needs one line {begin!r} and one line {end!r}")
+    write_text(page, f"{old.partition(begin)[0]}{begin}\n\n{text.strip()}\n\n{end}{old.partition(end)[2]}")
+
+
+def summarise_run(run: RunFolder) -> str:
+    """A run's command, duration and evaluation as Markdown.
+
+    Raises:
+        ValueError: the run has not been evaluated yet.
+    """
     if not (run.path / "evaluation.md").is_file():
         raise ValueError(f"{run.path} has not been evaluated yet")
     record = run.record
     seconds = {phase: done["seconds"] for phase, done in record["phases"].items()}
-    parts = [
-        f"`{record['command']}` on {record['machine']['cores']} cores took {sum(seconds.values()) / 60:.1f} minutes "
-        f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())}):",
-        (run.path / "evaluation.md").read_text().replace("## ", "### ").strip(),
-    ]
-    pictures = page.parent / "docs" / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
+    took = (
+        f"`{record['command']}` took {sum(seconds.values()) / 60:.1f} minutes on {record['machine']['cores']} cores "
+        f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())})."
+    )
+    return took + "\n\n" + (run.path / "evaluation.md").read_text().replace("## ", "### ")
+
+
+def copy_pictures(run: RunFolder, page: Path) -> str:
+    """Copies a run's pictures to docs/pictures beside the page; returns the Markdown that shows them."""
+    folder = page.parent / "docs" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = []
     for picture in sorted(run.path.glob("*.png")):
-        shutil.copy(picture, pictures / picture.name)
-        parts.append(f"![{picture.stem.replace('_', ' ')}](docs/pictures/{picture.name})")
-    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
-    write_text(page, before + "\n\n".join([BEGIN, *parts, END]) + after)
+        shutil.copy(picture, folder / picture.name)
+        shown.append(f"![{picture.stem.replace('_', ' ')}](docs/pictures/{picture.name})")
+    return "\n\n".join(shown)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m llm_agent.report", description="Writes a run into a page.")
+    parser = argparse.ArgumentParser(
+        prog="python -m llm_agent.report", description="Writes a run's tables (and pictures) into a Markdown page."
+    )
     parser.add_argument("run", nargs="?", default="runs/latest", help="run folder (default runs/latest)")
-    parser.add_argument("--readme", type=Path, required=True, help="Markdown page with markers")
+    parser.add_argument("--into", type=Path, required=True, metavar="PAGE", help="page with the marker's two lines")
+    parser.add_argument("--marker", default="main job", help="the marker's name (default 'main job')")
+    parser.add_argument("--pictures", action="store_true", help="copy the pictures to docs/pictures and show them")
     args = parser.parse_args(argv)
     try:
-        write_into(args.readme, RunFolder.open(args.run))
+        run = RunFolder.open(args.run)
+        text = summarise_run(run)
+        insert(args.into, args.marker, text + "\n\n" + (copy_pictures(run, args.into) if args.pictures else ""))
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -123,9 +123,9 @@ def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
 def test_a_run_is_written_into_a_page(main_job, tmp_path):
     run, _ = main_job
     page = tmp_path / "README.md"
-    page.write_text(f"above\n{report.BEGIN}\nold\n{report.END}\nbelow\n")
+    page.write_text("above\n<!-- begin: main job -->\nold\n<!-- end: main job -->\nbelow\n")
     for _ in range(2):
-        assert report.main([str(run.path), "--readme", str(page)]) == 0
+        assert report.main([str(run.path), "--into", str(page), "--pictures"]) == 0
     text = page.read_text()
     assert text.startswith("above\n")
     assert text.endswith("\nbelow\n")
