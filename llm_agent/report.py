@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's colours, distinct to colour-blind readers.
 COLOURS = {"SFT greedy": "#E69F00", "GRPO greedy": "#0072B2", "LQR": "#009E73"}
 SHOWN_STATES = 6
+NOTICEABLE = 0.1  # a reward term that moves by less over training is left out of the picture
 
 
 def draw_run(run: RunFolder, results: dict[str, list[Result]]) -> None:
@@ -81,7 +82,7 @@ def draw_training(run: RunFolder, path: Path) -> None:
     figure = _figure(10, 5.6)
     axes = figure.subplots(2, 2).ravel()
     _curve(axes[0], sft, "loss", "#E69F00")
-    axes[0].set(title="SFT: loss", xlabel="SFT step", yscale="log")
+    axes[0].set(title="SFT: loss (on soft targets until nine tenths)", xlabel="SFT step")
     _curve(axes[1], grpo, "rewards/control/mean", "#0072B2", smooth=True)
     axes[1].set(title="GRPO: mean reward of a step's completions", xlabel="GRPO step")
     for key, colour in (("control/success", "#009E73"), ("control/parsed", "#999999")):
@@ -91,11 +92,12 @@ def draw_training(run: RunFolder, path: Path) -> None:
     terms = sorted({k for row in grpo for k in row if k.startswith("reward_terms/")})
     for key in terms:
         steps, values = _series(grpo, key)
-        if len(values) and np.ptp(values) > 1e-9:
-            changed = _smoothed(values) - _smoothed(values)[0]
+        changed = _smoothed(values) - _smoothed(values)[:1]
+        if len(values) and np.ptp(changed) > NOTICEABLE:
             axes[3].plot(steps, changed, label=key.partition("/")[2])
     axes[3].set(title="GRPO: change of each reward term", xlabel="GRPO step")
-    axes[3].legend(fontsize="x-small", ncols=2)
+    if axes[3].lines:
+        axes[3].legend(fontsize="x-small", loc="upper left")
     figure.savefig(path)
 
 
