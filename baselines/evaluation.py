@@ -143,6 +143,7 @@ _COLUMNS = (
     ("success %", "success", "mean", 100, 1),
     ("final error", "final_error", "mean", 1, 3),
     ("J / J_LQR mean", "cost_ratio", "mean", 1, 3),
+    ("IQM", "cost_ratio", "iqm", 1, 3),
     ("median", "cost_ratio", "median", 1, 3),
     ("reward 1.3", "reward_1.3", "mean", 1, 2),
 )

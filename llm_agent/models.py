@@ -12,6 +12,7 @@ from control_envs import System, format_completion, get_system
 from llm_agent import tiny_model
 from llm_agent.laws import format_law
 from llm_agent.run_folder import RunFolder
+from llm_agent.tokenizer import build_tokenizer
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -35,11 +36,10 @@ def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tupl
     """
     if str(name) == tiny_model.NAME:
         return tiny_model.build_tiny(seed)
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    source = resolve(name)
+    source, tokenizer = resolve(name), load_tokenizer(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
         if (Path(source) / "adapter_config.json").is_file():
             from peft import AutoPeftModelForCausalLM
 
@@ -47,15 +47,35 @@ def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tupl
         else:
             model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
     except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"cannot load model {str(name)!r}: give 'tiny', a run folder, a Hugging Face model folder, or a hub id "
-            f"that is downloaded or reachable ({reason})"
-        ) from error
+        raise _cannot_load(name, error) from error
+    return model, tokenizer
+
+
+def load_tokenizer(name: str | Path) -> Tokenizer:
+    """The tokenizer of a model, padding on the left.
+
+    Raises:
+        ValueError: nothing of that name can be loaded.
+    """
+    if str(name) == tiny_model.NAME:
+        return build_tokenizer()
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name))
+    except (OSError, ValueError) as error:
+        raise _cannot_load(name, error) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
-    return model, tokenizer
+    return tokenizer
+
+
+def _cannot_load(name: str | Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"cannot load model {str(name)!r}: give 'tiny', a run folder, a Hugging Face model folder, or a hub id "
+        f"that is downloaded or reachable ({str(error).strip().partition(chr(10))[0]})"
+    )
 
 
 def is_tiny(name: str | Path) -> bool:

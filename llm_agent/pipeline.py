@@ -21,7 +21,7 @@ from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
-from llm_agent.models import completion_room, is_tiny, load_model, lora_config, quicken, resolve
+from llm_agent.models import completion_room, load_model, load_tokenizer, lora_config, quicken, resolve
 from llm_agent.run_folder import RunFolder, Stopwatch, write_json
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
@@ -56,8 +56,21 @@ def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, Job]:
         if run.settings["kind"] != kind:
             raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")
         return run, parse(kind, run.settings["argv"])
-    model = job.args.model if is_tiny(job.args.model) else Path(job.args.model).name
-    return RunFolder.create(folder, f"{job.args.system}-{model}-seed{job.config.seed}", job.settings()), job
+    _check(job)
+    label = f"{job.args.system}-{Path(job.args.model).name}-seed{job.config.seed}"
+    return RunFolder.create(folder, label, job.settings()), job
+
+
+def _check(job: Job) -> None:
+    """What can be known before hours of training: the model can be had, runs have a length, answers fit."""
+    for config in filter(None, (job.sft, job.grpo)):
+        if config.max_steps < 1:
+            raise ValueError(
+                f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps"
+            )
+    tokenizer = load_tokenizer(job.start or job.args.model)
+    if job.grpo:
+        completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
 
 
 class Pipeline:
@@ -161,17 +174,10 @@ def _changed(config: Any, **changes: Any) -> Any:
 
 def _examples_seen(config: SFTConfig) -> int:
     """Demonstrations that SFT sees when each is new."""
-    _need_steps(config)
     return config.max_steps * config.train_batch_size * config.gradient_accumulation_steps * config.world_size
 
 
 def _prompts_seen(config: GRPOConfig) -> int:
     """Prompts that GRPO sees when each is new."""
-    _need_steps(config)
     completions = config.max_steps * config.gradient_accumulation_steps * config.train_batch_size * config.world_size
     return math.ceil(completions / config.num_iterations / (config.num_generations or 1))
-
-
-def _need_steps(config: SFTConfig | GRPOConfig) -> None:
-    if config.max_steps < 1:
-        raise ValueError(f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps")

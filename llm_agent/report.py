@@ -155,8 +155,10 @@ def summarise_run(run: RunFolder) -> str:
         raise ValueError(f"{run.path} has not been evaluated yet")
     record = run.record
     seconds = {phase: done["seconds"] for phase, done in record["phases"].items()}
+    machine = record["machine"]
     took = (
-        f"`{record['command']}` took {sum(seconds.values()) / 60:.1f} minutes on {record['machine']['cores']} cores "
+        f"`{record['command']}` took {sum(seconds.values()) / 60:.1f} minutes "
+        f"on {machine['threads']} of {machine['cores']} cores "
         f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())})."
     )
     return took + "\n\n" + (run.path / "evaluation.md").read_text().replace("## ", "### ")

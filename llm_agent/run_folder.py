@@ -60,6 +60,7 @@ class RunFolder:
                     "platform": platform.platform(),
                     "python": platform.python_version(),
                     "cores": os.cpu_count(),
+                    "threads": _threads(),
                 },
                 "phases": {},
             }
@@ -182,6 +183,12 @@ def _module_and_arguments() -> list[str]:
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     return [spec.name if spec else Path(sys.argv[0]).stem, *sys.argv[1:]]
+
+
+def _threads() -> int | None:
+    """Threads that numerical libraries may use: the cores, unless OpenMP is told otherwise."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(told) if told.isdecimal() else os.cpu_count()
 
 
 def _git_commit() -> str | None:

@@ -196,13 +196,14 @@ def test_zero_shot(grpo):
         (["--zero-shot", "--sft-from", "x"], "exclude each other"),
         (["--max_steps", "-1"], "--max_steps must be at least 1"),
         (["--resume", "--output-dir", "nowhere"], "nowhere holds no run"),
-        (["--max_completion_length", "10", "--zero-shot"], "takes 57 tokens"),
+        (["--max_completion_length", "10"], "takes 57 tokens"),
     ],
 )
 def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     assert command("grpo", arguments) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert not (tmp_path / "runs").exists()
     assert len(errors) == 1
     assert said in errors[0]
 
