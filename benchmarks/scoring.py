@@ -10,7 +10,6 @@ writes first: a regular expression and `float` for the text, one step at a time 
 import math
 import os
 import re
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,10 +17,10 @@ import itertools
 
 import numpy as np
 
+from benchmarks import best_time
 from control_envs import SYSTEMS, format_completion, sample_states, score_completions
 
 COUNT = 1000
-REPEATS = 7
 
 
 def score_one(system, x0, text):
@@ -63,16 +62,6 @@ def score_one(system, x0, text):
         - 5,
         30,
     )
-
-
-def best_time(work):
-    """The least of several wall-clock times, in seconds: what the machine can do when left alone."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def table():

@@ -6,22 +6,11 @@ The chosen configuration stands first; every other row changes one thing and is 
 is forward, loss and backward over 32 demonstrations, without the optimizer, which is timed on its own.
 """
 
-import time
 from collections import defaultdict
 
-import numpy as np
+from benchmarks import best_time
 
-BATCH, REPEATS = 32, 7
-
-
-def best_time(work):
-    work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+BATCH = 32
 
 
 def model(**changes):
@@ -183,5 +172,4 @@ if __name__ == "__main__":
     import datasets
 
     datasets.disable_progress_bars()
-    np.set_printoptions(precision=3)
     print(table())
