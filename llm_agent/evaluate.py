@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from baselines.evaluation import (
     Result,
@@ -29,6 +28,7 @@ from baselines.evaluation import (
 )
 from baselines.lqr import fly_feedback, lqr
 from control_envs import System, format_prompt, get_system, measure, sample_states
+from control_envs._extras import need
 from control_envs.systems.base import Array
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room
@@ -51,6 +51,7 @@ def evaluate_policies(
     classical = fly_feedback(system, x0, lqr(system)[0])
     reference = measure(classical).cost
     results, laws = [], {}
+    tqdm = need("tqdm.auto", "llm").tqdm
     with tqdm(total=2 * len(policies) * states, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
         for name, policy in policies.items():
             for greedy in (True, False):

@@ -10,7 +10,7 @@ Every option of TRL's GRPOConfig is a flag; --config takes them from a YAML file
 
 import sys
 
-from llm_agent.pipeline import command
+from llm_agent.cli import train
 
 if __name__ == "__main__":
-    sys.exit(command("grpo"))
+    sys.exit(train("grpo"))

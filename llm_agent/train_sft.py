@@ -8,7 +8,7 @@ Every option of TRL's SFTConfig is a flag; --config takes them from a YAML file.
 
 import sys
 
-from llm_agent.pipeline import command
+from llm_agent.cli import train
 
 if __name__ == "__main__":
-    sys.exit(command("sft"))
+    sys.exit(train("sft"))

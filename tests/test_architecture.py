@@ -51,3 +51,18 @@ except ImportError as error:
     print(error)
 """
     assert "pip install 'control-grpo[plots]'" in run(code).stdout
+
+
+@pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate"])
+def test_a_command_without_its_extra_says_so_in_one_line(module):
+    hidden = ("torch", "trl", "transformers", "scipy", "matplotlib", "tqdm", "datasets", "peft", "yaml")
+    code = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({hidden!r}))
+sys.argv = ["{module}", "some/model"] if "{module}" == "evaluate" else ["{module}"]
+runpy.run_module("llm_agent.{module}", run_name="__main__")
+"""
+    done = run(code)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "pip install 'control-grpo[llm]'" in done.stderr
