@@ -36,12 +36,6 @@ class Trajectory:
         """Times of the N+1 states in seconds, shape (N+1,)."""
         return np.arange(self.horizon + 1, dtype=np.float64) * self.system.dt
 
-    def prefix(self, steps: int) -> Trajectory:
-        """The flight up to and including state ``steps``."""
-        return Trajectory(
-            self.system, self.x[..., : steps + 1, :], self.u[..., :steps, :], self.u_written[..., :steps, :]
-        )
-
     def __getitem__(self, index) -> Trajectory:
         """A selection along the batch axes."""
         return Trajectory(self.system, self.x[index], self.u[index], self.u_written[index])

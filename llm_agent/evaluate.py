@@ -48,7 +48,9 @@ def evaluate_policies(
         The results (LQR last) and a report: settings, summaries, paired differences, stated laws.
     """
     x0 = sample_states(system, states, "test", seed)
-    classical = fly_feedback(system, x0, lqr(system)[0])
+    prompts = [format_prompt(system, x) for x in x0]
+    K, _ = lqr(system)
+    classical = fly_feedback(system, x0, K)
     reference = measure(classical).cost
     results, laws = [], {}
     tqdm = need("tqdm.auto", "llm").tqdm
@@ -56,7 +58,6 @@ def evaluate_policies(
         for name, policy in policies.items():
             for greedy in (True, False):
                 label = f"{name} {'greedy' if greedy else 'sampled'}"
-                prompts = [format_prompt(system, x) for x in x0]
                 completions = policy.act(prompts, greedy=greedy, seed=seed, progress=bar.update)
                 results.append(result_of_texts(label, system, x0, completions, reference))
                 laws[label] = _stated_laws(system, completions)
@@ -67,7 +68,7 @@ def evaluate_policies(
         "policies": to_dict(results),
         "paired": _paired(results, list(policies)),
         "stated_laws": laws,
-        "lqr_gains": lqr(system)[0].tolist(),
+        "lqr_gains": K.tolist(),
     }
     return results, report
 

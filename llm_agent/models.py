@@ -90,7 +90,7 @@ def is_tiny(name: str | Path) -> bool:
 
 def lora_config(model: Model, r: int, alpha: int) -> LoraConfig | None:
     """LoRA on the attention and MLP projections; None for the tiny model, a model that has an adapter, or r = 0."""
-    if r == 0 or hasattr(model, "peft_config") or getattr(model.config, tiny_model.MARK, False):
+    if r == 0 or hasattr(model, "peft_config") or tiny_model.holds_tiny(model):
         return None
     from peft import LoraConfig
 
@@ -106,7 +106,7 @@ def resolve(name: str | Path) -> str:
 
 def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:
     """Chooses the attention that trains the tiny model fastest: torch's fused one is slow in bfloat16 on a CPU."""
-    if bf16 and use_cpu and getattr(model.config, tiny_model.MARK, False):
+    if bf16 and use_cpu and tiny_model.holds_tiny(model):
         model.set_attn_implementation("eager")
 
 

@@ -15,7 +15,7 @@ from trl import SFTConfig, SFTTrainer
 
 from control_envs.codec import DECIMALS
 from llm_agent.optim import MuonAdamW
-from llm_agent.tiny_model import MARK
+from llm_agent.tiny_model import holds_tiny
 from llm_agent.tokenizer import number_families
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def make_trainer(
     model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, config: SFTConfig, peft_config: Any
 ) -> SFTTrainer:
     """The trainer of the SFT phase."""
-    trainer_class = TinySFTTrainer if getattr(model.config, MARK, False) else SFTTrainer
+    trainer_class = TinySFTTrainer if holds_tiny(model) else SFTTrainer
     return trainer_class(
         model=model,
         args=config,

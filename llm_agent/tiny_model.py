@@ -18,6 +18,7 @@ from llm_agent.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 NAME = "tiny"
@@ -61,6 +62,11 @@ def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, Pr
     if fourier:
         _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
     return model, tokenizer
+
+
+def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
+    """Whether a loaded model is the embedded one."""
+    return bool(getattr(model.config, MARK, False))
 
 
 def save_tiny(folder: str | Path, seed: int = 0) -> None:
