@@ -23,11 +23,11 @@ VARIANTS = {
     "min_p 0.05": ["--min_p", "0.05"],
     "beta 0.2": ["--beta", "0.2"],
 }  # fmt: skip
-MEASURES = (("parsed", 100), ("success", 100), ("cost_ratio", 1), ("reward_1.3", 1))
+MEASURES = (("answered", 100), ("success", 100), ("cost_ratio", 1), ("reward_1.3", 1))
 
 
 def cells(policy):
-    """Parsed and success in per cent, mean J / J_LQR, reward."""
+    """Parsed and success in per cent, mean J/J*, reward."""
     found = [policy["measures"][name]["mean"] for name, _ in MEASURES]
     return " / ".join("-" if v is None else f"{v * s:.4g}" for v, (_, s) in zip(found, MEASURES, strict=True))
 
@@ -55,7 +55,7 @@ def main():
     args = parser.parse_args()
     lines = [
         f"{args.steps} GRPO steps, seed {args.seed}, {args.states} held-out states. Each cell: parsed % / success % / "
-        "mean J / J_LQR / reward 1.3; the last column: paired gain in sampled reward over the start, 95 % interval.",
+        "mean J/J* / reward 1.3; the last column: paired gain in sampled reward over the start, 95 % interval.",
         "",
         "| | greedy | sampled | gain, sampled |",
         "|---|---|---|---|",

@@ -49,8 +49,8 @@ def train(steps, fourier=True, learning_rate=None, **choices):
 
 
 def row(name, steps, choices):
-    from baselines.lqr import fly_feedback, lqr
-    from control_envs import format_prompt, get_system, measure, sample_states, score_completions
+    from baselines import optimum
+    from control_envs import format_prompt, get_system, sample_states, score_completions
     from llm_agent.policy import LLMPolicy
 
     model, tokenizer, seconds = train(steps, **choices)
@@ -58,7 +58,7 @@ def row(name, steps, choices):
     x0 = sample_states(system, 500)
     texts = LLMPolicy(model, tokenizer, max_new_tokens=64).act([format_prompt(system, x) for x in x0])
     scores = score_completions(system, x0, texts)
-    cost = measure(fly_feedback(system, x0, lqr(system)[0])).cost
+    cost = optimum.solve_all(system, x0).cost
     ratio = scores.metrics.cost / cost[scores.valid]
     success = scores.metrics.success.sum() / len(x0)
     return (
@@ -77,7 +77,7 @@ def main():
     parser.add_argument("--steps", type=int, default=800)
     steps = parser.parse_args().steps
     print(f"{steps} steps of 32 expert demonstrations; greedy on 500 held-out states.\n")
-    print("| | s | parsed | success | J / J_LQR median | mean | reward 1.3 |\n|---|---|---|---|---|---|---|")
+    print("| | s | parsed | success | J/J* median | mean | reward 1.3 |\n|---|---|---|---|---|---|---|")
     for name, choices in VARIANTS.items():
         print(row(name, steps, choices), flush=True)
 

@@ -166,6 +166,10 @@ class ControlEnv(FlightEnv[Array, Array]):
         """The action that commands the control u (m,)."""
         return (np.asarray(u, dtype=np.float64) - self._offset) / self._gain
 
+    def to_control(self, action: Array) -> Array:
+        """The control (..., m) that an action (..., m) commands."""
+        return self._offset + self._gain * np.asarray(action, dtype=np.float64)
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """Starts a flight from ``options["x0"]`` or from a state drawn on the two-decimal grid."""
         info = self._start(seed, options, DECIMALS)
@@ -182,7 +186,7 @@ class ControlEnv(FlightEnv[Array, Array]):
         action = np.asarray(action, dtype=np.float64)
         if action.shape != (self.system.m,) or not np.all(np.isfinite(action)):
             raise ValueError(f"an action must be {self.system.m} finite numbers, not {action!r}")
-        self._fly((self._offset + self._gain * action)[None])
+        self._fly(self.to_control(action)[None])
         total, info = self._scored()
         return self._state.copy(), self._reward(total), self._steps_left == 0, False, info
 

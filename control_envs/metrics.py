@@ -33,6 +33,7 @@ class Metrics:
         control_violations: number of controls outside their bounds.
         state_violations: number of states x_1..x_N outside their box.
         inside: share of the N+1 states inside their box.
+        settling_time: seconds until d_k < 0.1 for good; the whole flight's length where that never happens.
         success: final_error < 0.1 and no violation.
     """
 
@@ -45,6 +46,7 @@ class Metrics:
     control_violations: Array
     state_violations: Array
     inside: Array
+    settling_time: Array
     success: Array
 
     @property
@@ -77,6 +79,7 @@ def measure(trajectory: Trajectory) -> Metrics:
         control_violations=control_violations,
         state_violations=state_violations,
         inside=1.0 - outside_x.mean(-1),
+        settling_time=_settling_steps(distance) * system.dt,
         success=(final_error < SUCCESS_DISTANCE) & (control_violations + state_violations == 0),
     )
 
@@ -91,6 +94,13 @@ def quadratic_cost(x: Array, u: Array, Q: Array, R: Array) -> Array:
 def _outside(values: Array, bounds: Array) -> Array:
     """Whether any component of each vector (..., k, c) leaves its bounds (c, 2); shape (..., k)."""
     return np.any((values < bounds[:, 0] - TOLERANCE) | (values > bounds[:, 1] + TOLERANCE), axis=-1)
+
+
+def _settling_steps(distance: Array) -> Array:
+    """Number of states, of N+1, before those at the end that are all near; N where the last is not."""
+    away = distance >= SUCCESS_DISTANCE
+    last_away = distance.shape[-1] - np.argmax(away[..., ::-1], axis=-1)
+    return np.minimum(np.where(away.any(-1), last_away, 0), distance.shape[-1] - 1)
 
 
 def _mean_over_time(values: Array) -> Array:

@@ -50,7 +50,7 @@ class Trajectory:
         )
 
 
-def simulate(system: System, x0: ArrayLike, controls: ArrayLike) -> Trajectory:
+def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: ArrayLike | None = None) -> Trajectory:
     """Flies a plan: RK4 with zero-order hold, saturated controls, states never clamped to their box.
 
     A state that overflows (`DIVERGED` times its bound) is held there, so that all results are finite.
@@ -59,9 +59,10 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike) -> Trajectory:
         system: the plant.
         x0: initial states, shape (..., n).
         controls: commanded controls, shape (..., N, m); batch axes broadcast against those of x0.
+        disturbance: added to the state after each step (process noise), broadcast to (..., N, n); none by default.
 
     Raises:
-        ValueError: the last axes are not (n,) and (N, m), or a value is not finite.
+        ValueError: the last axes are not (n,), (N, m) and (N, n), or a value is not finite.
     """
     x0, written = np.asarray(x0, dtype=np.float64), np.asarray(controls, dtype=np.float64)
     if x0.ndim < 1 or x0.shape[-1] != system.n:
@@ -78,12 +79,26 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike) -> Trajectory:
     xs = np.empty((N + 1, system.n, *batch))
     us = np.ascontiguousarray(np.moveaxis(u, (-2, -1), (0, 1)))
     xs[0] = np.moveaxis(np.broadcast_to(x0, (*batch, system.n)), -1, 0)
+    pushes = None if disturbance is None else _pushes(disturbance, (*batch, N, system.n))
     limit = DIVERGED * system.x_scale.reshape(-1, *([1] * len(batch)))
     with np.errstate(over="ignore", invalid="ignore"):
         for k in range(N):
             for i, component in enumerate(system.rk4(xs[k], us[k])):
                 xs[k + 1, i] = component
+            if pushes is not None:
+                xs[k + 1] += pushes[k]
             np.nan_to_num(xs[k + 1], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
             np.clip(xs[k + 1], -limit, limit, out=xs[k + 1])
     # Contiguous rows, so that sums over time add up in one order, whatever the batch.
     return Trajectory(system, np.ascontiguousarray(np.moveaxis(xs, (0, 1), (-2, -1))), u, written)
+
+
+def _pushes(disturbance: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """The disturbance with time first and components next, shape (N, n, ...)."""
+    array = np.asarray(disturbance, dtype=np.float64)
+    if not np.all(np.isfinite(array)):
+        raise ValueError("disturbance must be finite numbers")
+    try:
+        return np.moveaxis(np.broadcast_to(array, shape), (-2, -1), (0, 1))
+    except ValueError:
+        raise ValueError(f"disturbance has shape {array.shape}, but this flight needs {shape}") from None

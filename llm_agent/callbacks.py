@@ -12,7 +12,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from llm_agent.run_folder import COMPLETE, RunFolder, read_jsonl, write_text
+from baselines.files import write_text
+from llm_agent.run_folder import COMPLETE, RunFolder, read_jsonl
 
 
 class PhaseProgress(TrainerCallback):

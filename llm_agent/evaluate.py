@@ -1,10 +1,10 @@
-"""Evaluates language models on held-out initial states beside LQR.
+"""Evaluates language models on held-out initial states beside LQR and the optimum.
 
     python -m llm_agent.evaluate runs/latest
     python -m llm_agent.evaluate runs/A runs/B path/to/model --system van_der_pol --states 500
 
 A run is evaluated in its own folder (SFT and GRPO, greedy and sampled); a model folder or hub id prints its table,
-and writes it where --output-dir says.
+and writes it where --output-dir says. `python -m llm_agent.compare` sets them beside all classical policies.
 """
 
 from __future__ import annotations
@@ -12,65 +12,73 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from baselines.evaluation import (
-    Result,
-    markdown_table,
-    paired_difference,
-    paired_table,
-    result_of_flights,
-    result_of_texts,
-    to_dict,
-)
-from baselines.lqr import fly_feedback, lqr
-from control_envs import System, format_prompt, get_system, measure, sample_states
+from baselines.compare import STATES, Contest, Outcome, hold
+from baselines.compare import to_markdown as comparison_to_markdown
+from baselines.files import write_json, write_text
+from baselines.lqr import lqr
+from baselines.policies import Policy, TextPolicy, lqr_policy
+from control_envs import System, get_system
 from control_envs._extras import need
 from control_envs.systems.base import Array
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room
 from llm_agent.policy import LLMPolicy, Sampling
-from llm_agent.run_folder import RunFolder, write_json, write_text
+from llm_agent.run_folder import RunFolder
 
-PAIRED = ("reward_1.3", "cost_ratio", "success")
-STATES = 500
+DECODINGS = ("greedy", "sampled")
 
 
-def evaluate_policies(
-    system: System, policies: dict[str, LLMPolicy], states: int = STATES, seed: int = 0
-) -> tuple[list[Result], dict[str, Any]]:
-    """Flies every policy, greedy and sampled, and LQR, from the same held-out initial states.
+def text_policies(
+    system: System,
+    models: dict[str, LLMPolicy],
+    decodings: Sequence[str] = DECODINGS,
+    seed: int = 0,
+    replan_every: int | None = None,
+    progress: Any = None,
+) -> list[TextPolicy]:
+    """Each model in each decoding as a policy for the plant.
+
+    Args:
+        replan_every: controls played of each plan; None for whole plans.
+        progress: called with the number of prompts answered since the last call.
+    """
+    return [
+        TextPolicy(
+            f"{name} {decoding}",
+            system,
+            partial(model.act, greedy=decoding == "greedy", seed=seed, progress=progress),
+            replan_every,
+        )
+        for name, model in models.items()
+        for decoding in decodings
+    ]
+
+
+def evaluate_policies(system: System, models: dict[str, LLMPolicy], states: int = STATES, seed: int = 0) -> Outcome:
+    """Flies every model, greedy and sampled, and LQR, from the same held-out initial states.
 
     Returns:
-        The results (LQR last) and a report: settings, summaries, paired differences, stated laws.
+        The results and the report: settings, summaries, differences of each later model from the first, stated laws.
     """
-    x0 = sample_states(system, states, "test", seed)
-    prompts = [format_prompt(system, x) for x in x0]
-    K, _ = lqr(system)
-    classical = fly_feedback(system, x0, K)
-    reference = measure(classical).cost
-    results, laws = [], {}
+    first, *later = models
+    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in DECODINGS]
     tqdm = need("tqdm.auto", "llm").tqdm
-    with tqdm(total=2 * len(policies) * states, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
-        for name, policy in policies.items():
-            for greedy in (True, False):
-                label = f"{name} {'greedy' if greedy else 'sampled'}"
-                completions = policy.act(prompts, greedy=greedy, seed=seed, progress=bar.update)
-                results.append(result_of_texts(label, system, x0, completions, reference))
-                laws[label] = _stated_laws(system, completions)
-    results.append(result_of_flights("LQR", classical, reference))
-    report = {
-        "system": system.to_dict(),
-        "states": {"split": "test", "seed": seed, "count": states},
-        "policies": to_dict(results),
-        "paired": _paired(results, list(policies)),
-        "stated_laws": laws,
-        "lqr_gains": K.tolist(),
+    with tqdm(total=2 * len(models) * states, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
+        policies: list[Policy] = [*text_policies(system, models, seed=seed, progress=bar.update), lqr_policy(system)]
+        outcome = hold(Contest(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
+    outcome.report["stated_laws"] = {
+        r.name: _stated_laws(system, r.controller.completions)  # type: ignore[attr-defined]
+        for r in outcome.results
+        if hasattr(r.controller, "completions")
     }
-    return results, report
+    outcome.report["lqr_gains"] = lqr(system)[0].tolist()
+    return outcome
 
 
 def _stated_laws(system: System, completions: Sequence[str]) -> dict[str, Any] | None:
@@ -82,37 +90,37 @@ def _stated_laws(system: System, completions: Sequence[str]) -> dict[str, Any] |
     return {"count": len(found), "mean": gains.mean(0).tolist(), "std": gains.std(0).tolist()}
 
 
-def _paired(results: list[Result], names: list[str]) -> list[dict[str, Any]]:
-    """Each later policy against the first, in each decoding."""
-    by_name = {r.name: r for r in results}
-    return [
-        paired_difference(by_name[f"{later} {how}"], by_name[f"{names[0]} {how}"], measure_name)
-        for later in names[1:]
-        for how in ("greedy", "sampled")
-        for measure_name in PAIRED
-    ]
-
-
 def to_markdown(report: dict[str, Any]) -> str:
     """The report of one plant as Markdown."""
-    states = report["states"]
-    parts = [
-        f"## {report['system']['name']}",
-        f"{states['count']} held-out initial states (split {states['split']}, seed {states['seed']}); "
-        "means with 95 % bootstrap intervals; J over parsed plans.",
-        markdown_table(report["policies"]),
-    ]
-    if report["paired"]:
-        parts += ["Paired by state:", paired_table(report["paired"])]
+    text = comparison_to_markdown(report)
     laws = [f"{name}: {_law(law)}" for name, law in report["stated_laws"].items() if law]
     if laws:
         lqr_gains = ", ".join(f"{g:.1f}" for g in np.ravel(report["lqr_gains"]))
-        parts.append(f"Gains that the reasoning states (LQR's are {lqr_gains}): " + "; ".join(laws) + ".")
-    return "\n\n".join(parts) + "\n"
+        text += f"\nGains that the reasoning states (LQR's are {lqr_gains}): " + "; ".join(laws) + ".\n"
+    return text
 
 
 def _law(law: dict[str, Any]) -> str:
     return ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(np.ravel(law["mean"]), np.ravel(law["std"]), strict=True))
+
+
+def run_models(run: RunFolder) -> dict[str, LLMPolicy]:
+    """The trained models of a run, by phase, with the run's own sampling.
+
+    Raises:
+        ValueError: no phase is finished yet.
+    """
+    settings = run.settings
+    models = {
+        phase.upper(): LLMPolicy.from_pretrained(run.path / phase, sampling=Sampling(**settings["sampling"]))
+        for phase in ("sft", "grpo")
+        if run.is_done(phase)
+    }
+    for model in models.values():
+        model.max_new_tokens = completion_room(model.tokenizer, settings["systems"], settings["max_completion_length"])
+    if not models:
+        raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
+    return models
 
 
 def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = None) -> dict[str, Any]:
@@ -126,24 +134,12 @@ def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = N
     settings = run.settings
     states = states or settings["eval_states"]
     seed = settings["eval_seed"] if seed is None else seed
-    sampling = Sampling(**settings["sampling"])
-    policies = {
-        phase.upper(): LLMPolicy.from_pretrained(run.path / phase, sampling=sampling)
-        for phase in ("sft", "grpo")
-        if run.is_done(phase)
-    }
-    for policy in policies.values():
-        policy.max_new_tokens = completion_room(
-            policy.tokenizer, settings["systems"], settings["max_completion_length"]
-        )
-    if not policies:
-        raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
-    reports, results = {}, {}
-    for name in settings["systems"]:
-        results[name], reports[name] = evaluate_policies(get_system(name), policies, states, seed)
+    models = run_models(run)
+    outcomes = {name: evaluate_policies(get_system(name), models, states, seed) for name in settings["systems"]}
+    reports = {name: outcome.report for name, outcome in outcomes.items()}
     write_json(run.path / "evaluation.json", reports)
     write_text(run.path / "evaluation.md", "\n".join(to_markdown(report) for report in reports.values()))
-    draw_run(run, results)
+    draw_run(run, outcomes)
     return reports
 
 
@@ -169,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         others = [m for m in args.models if m not in runs]
         if others:
             policies = {name: LLMPolicy.from_pretrained(name) for name in others}
-            _, report = evaluate_policies(system, policies, args.states or STATES, args.seed or 0)
+            report = evaluate_policies(system, policies, args.states or STATES, args.seed or 0).report
             print(to_markdown(report))
             if args.output_dir:
                 args.output_dir.mkdir(parents=True, exist_ok=True)

@@ -17,12 +17,13 @@ import transformers
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer, SFTConfig
 
+from baselines.files import write_json
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
 from llm_agent.models import completion_room, load_model, load_tokenizer, lora_config, quicken, resolve
-from llm_agent.run_folder import RunFolder, Stopwatch, write_json
+from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
 

@@ -7,79 +7,30 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from baselines.evaluation import Result
-from control_envs._extras import need
-from control_envs.rendering import axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
-from control_envs.trajectory import Trajectory
-from llm_agent.run_folder import RunFolder, write_text
+from baselines.compare import Outcome
+from baselines.files import write_text
+from baselines.pictures import draw_flights, new_figure
+from llm_agent.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe & Ito's colours, distinct to colour-blind readers.
-COLOURS = {"SFT greedy": "#E69F00", "GRPO greedy": "#0072B2", "LQR": "#009E73"}
-SHOWN_STATES = 6
+SHOWN = ("SFT greedy", "GRPO greedy", "LQR")
 NOTICEABLE = 0.1  # a reward term that moves by less over training is left out of the picture
 
 
-def draw_run(run: RunFolder, results: dict[str, list[Result]]) -> None:
+def draw_run(run: RunFolder, outcomes: dict[str, Outcome]) -> None:
     """Writes all pictures of a run into its folder."""
-    for system, of_system in results.items():
-        draw_flights(of_system, run.path / f"flights_{system}.png")
+    for system, outcome in outcomes.items():
+        draw_flights([r for r in outcome.results if r.name in SHOWN], run.path / f"flights_{system}.png")
     if run.metrics("grpo"):
         draw_training(run, run.path / "training.png")
-
-
-def draw_flights(results: Sequence[Result], path: Path) -> None:
-    """Phase portraits and time courses of the greedy policies and LQR from the same first held-out states."""
-    flights = _common_flights([r for r in results if r.name in COLOURS and r.parsed.any()])
-    system = next(iter(flights.values())).system
-    figure = _figure(10, 7.2)
-    rows: Any = figure.subfigures(2, 1)
-    above, below = rows
-    portraits = above.subplots(1, len(flights), squeeze=False)[0]
-    for axes, (name, flight) in zip(portraits, flights.items(), strict=True):
-        draw_vector_field(axes, system)
-        draw_box(axes, system)
-        draw_phase(axes, flight, COLOURS[name])
-        axes.set_title(name)
-    courses = below.subplots(1, system.n + system.m)
-    for i, axes in enumerate(courses):
-        _draw_course(axes, flights, i)
-    courses[-1].legend(fontsize="small")
-    above.suptitle(f"{system.title.partition(' ')[2].capitalize()}: flights from held-out states, the first over time")
-    figure.savefig(path)
-
-
-def _draw_course(axes: Axes, flights: dict[str, Trajectory], i: int) -> None:
-    """State i, or control i - n, of each policy's first flight over time, with its bounds."""
-    system = next(iter(flights.values())).system
-    j = i - system.n
-    for name, flight in flights.items():
-        if j < 0:
-            axes.plot(flight.t, flight.x[0, :, i], color=COLOURS[name], label=name)
-        else:
-            axes.step(flight.t[:-1], flight.u[0, :, j], color=COLOURS[name], where="post", label=name)
-    draw_bounds(axes, *(system.x_bounds[i] if j < 0 else system.u_bounds[j]))
-    axes.set_xlabel("time [s]")
-    axes.set_title(axis_label(system, i) if j < 0 else system.control_names[j], fontsize="medium")
-
-
-def _common_flights(results: Sequence[Result]) -> dict[str, Trajectory]:
-    """Each policy's flights from the first held-out states for which all of them gave a plan."""
-    states = np.flatnonzero(np.all([r.parsed for r in results], axis=0))[:SHOWN_STATES]
-    return {r.name: r.flights[np.cumsum(r.parsed)[states] - 1] for r in results}
 
 
 def draw_training(run: RunFolder, path: Path) -> None:
     """GRPO's reward, success and reward terms over its steps, after SFT's loss over its own."""
     sft, grpo = run.metrics("sft"), run.metrics("grpo")
-    figure = _figure(10, 5.6)
+    figure = new_figure(10, 5.6)
     axes = figure.subplots(2, 2).ravel()
     _curve(axes[0], sft, "loss", "#E69F00")
     axes[0].set(title="SFT: loss (on soft targets until nine tenths)", xlabel="SFT step")
@@ -121,12 +72,6 @@ def _smoothed(values: np.ndarray, window: int = 9) -> np.ndarray:
     window = min(window, len(values))
     kernel = np.ones(window)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = need("matplotlib.figure", "plots").Figure(figsize=(width, height), dpi=110, layout="constrained")
-    need("matplotlib.backends.backend_agg", "plots").FigureCanvasAgg(figure)
-    return figure
 
 
 # -- into a page ---------------------------------------------------------------------------------------------

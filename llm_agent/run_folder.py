@@ -21,6 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from baselines.files import write_json
+
 RUNS = Path("runs")
 LATEST = "latest"
 COMPLETE = "complete"
@@ -142,21 +144,6 @@ def list_runs(root: Path = RUNS) -> list[RunFolder]:
     """All runs under ``root``, oldest first."""
     folders = [p.parent for p in root.glob("*/run.json") if p.parent.name != LATEST]
     return [RunFolder(p) for p in sorted(folders)]
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that no reader ever meets half a file."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes, flushes to disk, then renames into place."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:

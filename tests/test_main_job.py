@@ -22,5 +22,5 @@ def test_grpo_improves_on_its_sft(tmp_path, monkeypatch):
         assert reward["interval"][0] > 0, reward
         assert cost["interval"][1] < 0, cost
     greedy = report["policies"]["GRPO greedy"]["measures"]
-    assert greedy["parsed"]["mean"] > 0.99
+    assert greedy["answered"]["mean"] > 0.99
     assert greedy["success"]["mean"] > 0.8

@@ -1,4 +1,4 @@
-"""The plants. Every module of this package that holds a `SYSTEM` is one; a new plant is a new file."""
+"""The plants. Every `System` at the top of a module of this package is registered; a new plant is a new file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from pkgutil import iter_modules
 from control_envs.systems.base import DIVERGED, System
 
 SYSTEMS: dict[str, System] = {
-    module.SYSTEM.name: module.SYSTEM
+    value.name: value
     for info in iter_modules(__path__)
-    if hasattr(module := import_module(f"{__name__}.{info.name}"), "SYSTEM")
+    for value in vars(import_module(f"{__name__}.{info.name}")).values()
+    if isinstance(value, System)
 }
 
 

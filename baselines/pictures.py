@@ -1,0 +1,130 @@
+"""Pictures of a comparison: flights, cost ratios, costs over initial states. Needs the ``plots`` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baselines.evaluation import Result
+from control_envs import System
+from control_envs._extras import need
+from control_envs.rendering import axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
+from control_envs.systems.base import Array
+from control_envs.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, distinct to colour-blind readers.
+COLOURS = ("#009E73", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+SHOWN_STATES = 6
+LEAST_REGRET = 1e-7  # smaller relative regrets are the solvers' own accuracy
+PER_ROW = 4
+
+
+def draw_all(results: Sequence[Result], x0: Array, folder: Path) -> list[Path]:
+    """Writes every picture of one plant's comparison; returns their paths."""
+    system = results[0].flights.system
+    paths = [folder / f"{kind}_{system.name}.png" for kind in ("flights", "cost_ratios", "cost_map")]
+    draw_flights(results, paths[0])
+    draw_cost_ratios(results, paths[1])
+    draw_cost_map(results, x0, paths[2])
+    return paths
+
+
+def draw_flights(results: Sequence[Result], path: Path) -> None:
+    """Phase portraits and time courses from the same first states; bounds dashed."""
+    shown = [r for r in results if r.answered.any()]
+    together = np.all([r.answered for r in shown], axis=0) if shown else np.zeros(0, dtype=bool)
+    states = np.flatnonzero(together)[:SHOWN_STATES]
+    if not len(states):  # no state from which all of them flew
+        return
+    flights = {r.name: r.flights[states] for r in shown}
+    colours = dict(zip(flights, COLOURS * len(flights), strict=False))
+    system = shown[0].flights.system
+    rows = -(-len(flights) // PER_ROW)
+    figure = new_figure(11, 3.4 * rows + 3.2)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3.4 * rows, 3.2])
+    above, below = parts
+    portraits = above.subplots(rows, min(PER_ROW, len(flights)), squeeze=False).ravel()
+    for axes in portraits[len(flights) :]:
+        axes.axis("off")
+    for axes, (name, flight) in zip(portraits, flights.items(), strict=False):
+        draw_vector_field(axes, system)
+        draw_box(axes, system)
+        draw_phase(axes, flight, colours[name])
+        axes.set_title(name, fontsize="medium")
+    courses = below.subplots(1, system.n + system.m)
+    for i, axes in enumerate(courses):
+        _draw_course(axes, flights, colours, i)
+    courses[-1].legend(fontsize="small")
+    above.suptitle(f"{_plain_title(system)}: flights from held-out states, the first over time")
+    figure.savefig(path)
+
+
+def _draw_course(axes: Axes, flights: dict[str, Trajectory], colours: dict[str, str], i: int) -> None:
+    """State i, or control i - n, of each policy's first flight over time, with its bounds."""
+    system = next(iter(flights.values())).system
+    j = i - system.n
+    for name, flight in flights.items():
+        if j < 0:
+            axes.plot(flight.t, flight.x[0, :, i], color=colours[name], label=name)
+        else:
+            axes.step(flight.t[:-1], flight.u[0, :, j], color=colours[name], where="post", label=name)
+    draw_bounds(axes, *(system.x_bounds[i] if j < 0 else system.u_bounds[j]))
+    axes.set_xlabel("time [s]")
+    axes.set_title(axis_label(system, i) if j < 0 else system.control_names[j], fontsize="medium")
+
+
+def draw_cost_ratios(results: Sequence[Result], path: Path) -> None:
+    """For each policy the share of states whose regret J/J* - 1 is at most so much; bounds kept."""
+    figure = new_figure(7.5, 4.2)
+    axes = figure.subplots()
+    for result, colour in zip(results, COLOURS * len(results), strict=False):
+        ratio = result.values["cost_ratio_kept"]
+        regret = np.sort(np.maximum(ratio[np.isfinite(ratio)] - 1.0, LEAST_REGRET))
+        share = np.arange(1, len(regret) + 1) / len(ratio)
+        axes.step(regret, share, where="post", color=colour, label=result.name)
+    axes.set(xscale="log", ylim=(0, 1.02), xlabel="regret J/J* - 1", ylabel="share of all states, bounds kept")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    axes.set_title(f"{_plain_title(results[0].flights.system)}: regret over held-out states")
+    figure.savefig(path)
+
+
+def draw_cost_map(results: Sequence[Result], x0: Array, path: Path) -> None:
+    """J/J* of all flights over the first two components of the initial state; crosses broke a bound."""
+    system = results[0].flights.system
+    rows = -(-len(results) // PER_ROW)
+    figure = new_figure(11, 3.1 * rows)
+    panels = figure.subplots(rows, min(PER_ROW, len(results)), squeeze=False).ravel()
+    for axes in panels[len(results) :]:
+        axes.axis("off")
+    drawn: Any = None
+    for axes, result in zip(panels, results, strict=False):
+        regret = np.log10(np.maximum(result.values["cost_ratio"] - 1.0, LEAST_REGRET))
+        broke = result.values["violated"] > 0
+        for chosen, marker in ((~broke, "o"), (broke, "x")):
+            dots = axes.scatter(*x0[chosen, :2].T, c=regret[chosen], marker=marker, s=14, vmin=-5, vmax=0.5)
+            drawn = dots if marker == "o" else drawn
+        axes.set_title(result.name, fontsize="medium")
+        axes.set_xlabel(axis_label(system, 0))
+        axes.set_ylabel(axis_label(system, 1))
+    figure.colorbar(drawn, ax=panels.tolist(), label="log10(J/J* - 1)")
+    figure.suptitle(f"{_plain_title(system)}: regret over initial states (x: broke a bound)")
+    figure.savefig(path)
+
+
+def _plain_title(system: System) -> str:
+    return f"{system.title.partition(' ')[2].capitalize()} ({system.name})"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure that needs no display."""
+    figure = need("matplotlib.figure", "plots").Figure(figsize=(width, height), dpi=110, layout="constrained")
+    need("matplotlib.backends.backend_agg", "plots").FigureCanvasAgg(figure)
+    return figure
