@@ -23,6 +23,7 @@ lint: $(VENV)/.installed   ## style and types
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed  ## the benchmarks
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 clean:          ## remove what was installed

@@ -112,8 +112,8 @@ def fly(
     plant = scenario.true_plant(system)
     x0 = np.asarray(x0, dtype=np.float64)
     S, N = len(x0), system.horizon
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 1]))
-    pushed, seen = (level * rng.standard_normal((S, N, system.n)) * system.x_scale for level in _noise(scenario))
+    pushed = scenario.process_noise * _noise(system, S, seed, 0)
+    seen = scenario.measurement_noise * _noise(system, S, seed, 1)
     controls, x, elapsed = np.empty((S, N, system.m)), x0, 0.0
     tqdm = need("tqdm.auto", "baselines").tqdm
     steps = tqdm(
@@ -133,5 +133,7 @@ def fly(
     return Flown(flights, answered, controller.verdicts, elapsed / decisions if decisions else np.nan, controller)
 
 
-def _noise(scenario: Scenario) -> tuple[float, float]:
-    return scenario.process_noise, scenario.measurement_noise
+def _noise(system: System, count: int, seed: int, stream: int) -> Array:
+    """Standard normal numbers in units of the states' scale, (count, N, n); a flight's do not depend on count."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, stream]))
+    return rng.standard_normal((count, system.horizon, system.n)) * system.x_scale

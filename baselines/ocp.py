@@ -131,7 +131,10 @@ class OptimalControlProblem:
                 equality += [False] * 2 * n
         variables.append(X[N])
         box.append(free if soft else x_box)
-        self._box, self._limits, self._soft = np.concatenate(box), np.concatenate(limits), soft
+        (lbx, ubx), (lbg, ubg) = np.concatenate(box).T, np.concatenate(limits).T
+        # As CasADi's own matrices, once: converting them at each solve takes as long as a small QP.
+        self._bounds = {key: ca.DM(value) for key, value in {"lbx": lbx, "ubx": ubx, "lbg": lbg, "ubg": ubg}.items()}
+        self._soft = soft
         problem = {"x": ca.vertcat(*variables), "f": cost, "g": ca.vertcat(*constraints), "p": start}
         self._solve = _make_solver(solver, system, problem, equality)
 
@@ -139,14 +142,7 @@ class OptimalControlProblem:
         """Solves from state x (n,), starting the solver at ``guess``: states (N+1, n) and controls (N, m)."""
         start = np.asarray(x, dtype=np.float64) / self.system.x_scale
         try:
-            found = self._solve(
-                x0=self._pack(x, guess),
-                p=start,
-                lbx=self._box[:, 0],
-                ubx=self._box[:, 1],
-                lbg=self._limits[:, 0],
-                ubg=self._limits[:, 1],
-            )
+            found = self._solve(x0=self._pack(x, guess), p=start, **self._bounds)
         except RuntimeError as error:  # CasADi's only error class: a QP plugin that gives up raises it
             return self._failed(str(error).strip().splitlines()[-1])
         stats = self._solve.stats()

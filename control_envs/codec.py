@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from control_envs.rewards import FormatReward
-from control_envs.systems.base import Array, System
+from control_envs.systems.base import Array, System, shortest
 
 REASONING, END_REASONING = "<REASONING>", "</REASONING>"
 CONTROLS, END_CONTROLS = "<CONTROLS>", "</CONTROLS>"
@@ -54,14 +54,13 @@ def format_prompt(system: System, x0: ArrayLike, precision: int = DECIMALS) -> s
     start = ", ".join(
         f"{name}={_decimal(value, precision)}" for name, value in zip(system.state_names, x0, strict=True)
     )
-    params = "".join(f", {name} = {_short(value)}" for name, value in system.params.items())
     bounds = [
         _interval(name, low, high)
         for names, limits in ((system.state_names, system.x_bounds), (system.control_names, system.u_bounds))
         for name, (low, high) in zip(names, limits, strict=True)
     ]
     return (
-        f"Control {system.title} ({system.equation}{params}) from {start} to the origin "
+        f"Control {system.title} ({system.equation_text}) from {start} to the origin "
         f"in {_decimal(round(system.horizon * system.dt, 9), 2)} s with {system.horizon} controls, "
         f"one every {_decimal(system.dt, 2)} s. Keep {', '.join(bounds)}. {format_instruction(system)}"
     )
@@ -96,21 +95,16 @@ def _fixed(value: float, decimals: int) -> str:
     return text.lstrip("-") if float(text) == 0.0 else text
 
 
-def _short(value: float) -> str:
-    """The shortest text that reads back as the same float: 3, 0.5, 1e-07."""
-    return repr(float(value)).removesuffix(".0")
-
-
 def _decimal(value: float, decimals: int) -> str:
     """A fixed number of decimals where they suffice, otherwise all digits."""
     text = _fixed(float(value), decimals)
-    return text if float(text) == value else _short(value)
+    return text if float(text) == value else shortest(value)
 
 
 def _interval(name: str, low: float, high: float) -> str:
     if low == -high:
-        return f"|{name}| <= {_short(high)}"
-    return f"{_short(low)} <= {name} <= {_short(high)}"
+        return f"|{name}| <= {shortest(high)}"
+    return f"{shortest(low)} <= {name} <= {shortest(high)}"
 
 
 # -- reading -------------------------------------------------------------------------------------------------

@@ -13,3 +13,9 @@ from control_envs import SYSTEMS
 def system(request):
     """Every registered plant: a new one is tested by existing."""
     return SYSTEMS[request.param]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
+    """Tests neither read nor fill the user's cache."""
+    os.environ["CONTROL_GRPO_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -53,6 +53,21 @@ except ImportError as error:
     assert "pip install 'control-grpo[plots]'" in run(code).stdout
 
 
+@pytest.mark.parametrize("module", ["baselines.compare", "baselines.ppo"])
+def test_a_classical_command_without_its_extra_says_so_in_one_line(module, tmp_path):
+    hidden = ("torch", "stable_baselines3", "scipy", "casadi", "matplotlib", "tqdm")
+    code = f"""
+import runpy, sys
+sys.modules.update(dict.fromkeys({hidden!r}))
+sys.argv = ["{module}", "--output-dir", {str(tmp_path)!r}]
+runpy.run_module("{module}", run_name="__main__")
+"""
+    done = run(code)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "pip install 'control-grpo[" in done.stderr
+
+
 @pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate"])
 def test_a_command_without_its_extra_says_so_in_one_line(module):
     hidden = ("torch", "trl", "transformers", "scipy", "matplotlib", "tqdm", "datasets", "peft", "yaml")

@@ -172,12 +172,14 @@ def test_demonstrations_follow_the_law_they_state(system, kind):
             ratios = K / K_lqr
             assert np.all(ratios > GAIN_RANGE[0] - 0.05)
             assert np.all(ratios < GAIN_RANGE[1] + 0.05)
-        else:
+        elif not measure(fly_feedback(system, row["x0"], K_lqr, decimals=2)).violations:
             np.testing.assert_allclose(K, K_lqr, atol=0.06)
     assert np.all(split_of(np.array(rows["x0"])) == SPLITS.index("train"))
     plant = card["plants"][system.name]
-    assert (card["count"], plant["dropped"]) == (200, 0)
-    assert plant["mean_reward_1.3"] > (150 if kind == "expert" else 130)
+    assert card["count"] + plant["dropped"] == 200
+    if not system.name.endswith("_hard"):  # from some states of a hard plant no plan keeps the bounds
+        assert plant["dropped"] == 0
+        assert plant["mean_reward_1.3"] > (150 if kind == "expert" else 130)
 
 
 def test_demonstrations_keep_to_the_bounds_where_lqr_does_not():
@@ -262,8 +264,8 @@ def test_policy_answers_batches_of_prompts(tiny):
     counted = []
     greedy = policy.act(prompts, progress=counted.append)
     assert greedy == policy.act(prompts)
-    assert greedy[:2] == greedy[2:]
-    assert (len(greedy), sum(counted)) == (4, 4)
+    assert greedy[: len(SYSTEMS)] == greedy[len(SYSTEMS) :]
+    assert len(greedy) == sum(counted) == len(prompts)
     state = torch.random.get_rng_state()
     assert policy.act(prompts, greedy=False, seed=1) == policy.act(prompts, greedy=False, seed=1)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -284,9 +286,9 @@ def test_a_text_policy_drives_a_numeric_environment(system):
         return [format_completion(fly_feedback(system, x, lqr(system)[0], 2).u)]
 
     env = gym.make(env_id(system.name))
-    for every, questions in ((None, 1), (10, 5)):
+    for every, questions in ((None, 1), (10, system.horizon // 10)):
         policy = NumericPolicy(act, env, replan_every=every)
-        observation, _ = env.reset(seed=0)
+        observation, _ = env.reset(options={"x0": 0.1 * system.x_scale})
         done = False
         while not done:
             action, _ = policy.predict(observation)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ pytest.importorskip("trl")
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llm_agent import evaluate, report, runs
+from llm_agent import compare, evaluate, report, runs
 from llm_agent.pipeline import command
 from llm_agent.policy import LLMPolicy
 from llm_agent.run_folder import RunFolder
@@ -103,8 +104,9 @@ def test_the_main_job_leaves_a_whole_run(main_job):
     assert any(key.startswith("reward_terms/") for key in last)
     assert any(key.startswith("verdicts/") for key in last)
     report = json.loads((run_folder.path / "evaluation.json").read_text())["double_integrator"]
-    assert set(report["policies"]) == {"SFT greedy", "SFT sampled", "GRPO greedy", "GRPO sampled", "LQR"}
-    assert "| LQR | 100.0 |" in output
+    models = {"SFT greedy", "SFT sampled", "GRPO greedy", "GRPO sampled"}
+    assert set(report["policies"]) == {"optimum J*", *models, "LQR"}
+    assert re.search(r"\| LQR +\| 100.0 ", output)
 
 
 def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
@@ -114,9 +116,21 @@ def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
     assert evaluate.main([str(run.path), "--states", "4"]) == 0
     assert "4 held-out initial states" in capsys.readouterr().out
     assert evaluate.main([str(run.path / "sft"), "--states", "4", "--output-dir", str(tmp_path)]) == 0
-    assert "sft greedy | " in capsys.readouterr().out
+    assert "| sft greedy " in capsys.readouterr().out
     assert (tmp_path / "evaluation.json").exists()
     assert evaluate.main(["nothing/here"]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot load model 'nothing/here'")
+
+
+def test_a_run_stands_beside_the_classical_policies(main_job, capsys, tmp_path):
+    run, _ = main_job
+    flags = ["--states", "4", "--output-dir", str(tmp_path), "--ppo-dir", str(tmp_path / "none"), "--sampled"]
+    assert compare.main([str(run.path), str(run.path / "sft"), *flags, "--replan-every", "25"]) == 0
+    out = capsys.readouterr().out
+    for name in (f"{run.path.name} SFT greedy", f"{run.path.name} GRPO sampled", "sft greedy", "MPC", "optimum J*"):
+        assert f"| {name} " in out
+    assert (tmp_path / "cost_map_double_integrator.png").exists()
+    assert compare.main(["nothing/here", *flags]) == 2
     assert capsys.readouterr().err.startswith("error: cannot load model 'nothing/here'")
 
 
@@ -130,7 +144,7 @@ def test_a_run_is_written_into_a_page(main_job, tmp_path):
     assert text.startswith("above\n")
     assert text.endswith("\nbelow\n")
     assert "old" not in text
-    assert "| LQR |" in text
+    assert "| LQR " in text
     assert (tmp_path / "docs" / "pictures" / "training.png").exists()
 
 

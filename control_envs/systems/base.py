@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +31,8 @@ class System:
     Args:
         name: identifier in snake case; ``double_integrator`` becomes ``DoubleIntegrator-v0``.
         title: the plant's name in prose, with its article: "a double integrator".
-        equation: the vector field in plain ASCII.
+        equation: the vector field in plain ASCII. A part in braces, such as ``u{ / mass}``, is shown only where a
+            parameter that it names is not 1.
         state_names: n names, as the prompt prints them.
         control_names: m names.
         state_units: n units, for axes and documentation ("" for none).
@@ -109,6 +111,16 @@ class System:
     def u_scale(self) -> Array:
         """What controls are divided by before they are scored, shape (m,): a third of their bound."""
         return np.abs(self.u_bounds).max(axis=1) / 3.0
+
+    @cached_property
+    def equation_text(self) -> str:
+        """The equation as prompts print it, followed by the value of each parameter that it names."""
+        text = re.sub(r"\{(.*?)\}", lambda part: part[1] if self._not_one(part[1]) else "", self.equation)
+        named = [name for name in self.params if name in re.findall(r"\w+", text)]
+        return text + "".join(f", {name} = {shortest(self.params[name])}" for name in named)
+
+    def _not_one(self, part: str) -> bool:
+        return any(self.params.get(word, 1.0) != 1.0 for word in re.findall(r"\w+", part))
 
     # -- variations --------------------------------------------------------------------------------------
 
@@ -206,6 +218,11 @@ class System:
 def from_grid(index: NDArray[np.int64], decimals: int) -> Array:
     """Grid numbers as the floats that their decimal text denotes: 40 at two decimals is float("0.40")."""
     return index / 10**decimals  # one correctly rounded division; integers leave no negative zero behind
+
+
+def shortest(value: float) -> str:
+    """The shortest text that reads back as the same float: 3, 0.5, 1e-07."""
+    return repr(float(value)).removesuffix(".0")
 
 
 # -- checks of arguments -------------------------------------------------------------------------------------

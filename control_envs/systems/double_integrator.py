@@ -14,7 +14,7 @@ def vector_field(x, u, xp=None, mass=1.0):
 SYSTEM = System(
     name="double_integrator",
     title="a double integrator",
-    equation="x1' = x2, x2' = u / mass",
+    equation="x1' = x2, x2' = u{ / mass}",
     state_names=("position", "velocity"),
     state_units=("m", "m/s"),
     control_names=("u",),
