@@ -132,8 +132,8 @@ class _bar:  # noqa: N801  (reads as a function)
 # -- report --------------------------------------------------------------------------------------------------
 
 
-def to_markdown(report: Mapping[str, Any]) -> str:
-    """The report of one plant, without what differs from run to run (times)."""
+def to_markdown(report: Mapping[str, Any], brief: bool = False) -> str:
+    """The report of one plant, without what differs from run to run (times); ``brief`` is the main table alone."""
     states, policies = report["states"], report["policies"]
     columns = MAIN + ((REWARD_SHARE,) if any("reward_share" in p["measures"] for p in policies.values()) else ())
     parts = [
@@ -142,8 +142,10 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         f"{report['with_optimum']} of which a plan keeps the bounds; [95 % bootstrap intervals]. A flight that breaks "
         "the bounds can cost less than J*; means over those that keep them stand apart.",
         policy_table(policies, columns, report["skipped"]),
-        policy_table(policies, MORE),
     ]
+    if brief:
+        return "\n\n".join(parts) + "\n"
+    parts.append(policy_table(policies, MORE))
     if report["paired"]:
         parts += ["Paired by state:", paired_table(report["paired"])]
     if report["scenarios"]:
@@ -204,6 +206,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--best-reward", action="store_true", help="also the share of the best 1.3 reward there is")
     group.add_argument("--output-dir", type=Path, default=Path("runs/compare"), help="folder to write (%(default)s)")
     group.add_argument("--no-pictures", action="store_true", help="tables only")
+    group.add_argument("--brief", action="store_true", help="print the main table alone (files hold everything)")
     group.add_argument("--no-cache", action="store_true", help="neither read nor keep optima on disk")
 
 
@@ -275,7 +278,7 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
             )
             outcome = hold(contest)
             write(outcome, args.output_dir, not args.no_pictures)
-            print(to_markdown(outcome.report))
+            print(to_markdown(outcome.report, args.brief))
             print(timing_table(outcome.report["policies"]) + "\n", file=sys.stderr)
     except (ValueError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

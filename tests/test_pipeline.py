@@ -116,7 +116,7 @@ def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
     assert evaluate.main([str(run.path), "--states", "4"]) == 0
     assert "4 held-out initial states" in capsys.readouterr().out
     assert evaluate.main([str(run.path / "sft"), "--states", "4", "--output-dir", str(tmp_path)]) == 0
-    assert "| sft greedy " in capsys.readouterr().out
+    assert "sft greedy " in capsys.readouterr().out
     assert (tmp_path / "evaluation.json").exists()
     assert evaluate.main(["nothing/here"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot load model 'nothing/here'")

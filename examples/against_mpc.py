@@ -1,0 +1,20 @@
+"""Your own feedback law against LQR, MPC and the optimum, on 50 held-out states.
+
+python examples/against_mpc.py
+"""
+
+from baselines.compare import Contest, hold, to_markdown
+from baselines.policies import Feedback, MPCPolicy, lqr_policy
+from control_envs import get_system
+
+system = get_system("double_integrator_hard")
+
+
+def cautious(x, k):
+    """States (S, 2) to controls (S, 1): slow enough to keep the speed limit."""
+    return system.saturate(-2.0 * x[:, :1] - 3.0 * x[:, 1:])
+
+
+policies = [lqr_policy(system), MPCPolicy(system), Feedback("cautious", cautious)]
+outcome = hold(Contest(system, policies, states=50, progress=False))
+print(to_markdown(outcome.report, brief=True))
