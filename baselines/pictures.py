@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's colours, distinct to colour-blind readers.
 COLOURS = ("#009E73", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+BROKE = "#D55E00"
 SHOWN_STATES = 6
 LEAST_REGRET = 1e-7  # smaller relative regrets are the solvers' own accuracy
 PER_ROW = 4
@@ -97,7 +98,7 @@ def draw_cost_ratios(results: Sequence[Result], path: Path) -> None:
 
 
 def draw_cost_map(results: Sequence[Result], x0: Array, path: Path) -> None:
-    """J/J* of all flights over the first two components of the initial state; crosses broke a bound."""
+    """Regret over the first two components of the initial state; crosses broke a bound."""
     system = results[0].flights.system
     rows = -(-len(results) // PER_ROW)
     figure = new_figure(11, 3.1 * rows)
@@ -108,9 +109,8 @@ def draw_cost_map(results: Sequence[Result], x0: Array, path: Path) -> None:
     for axes, result in zip(panels, results, strict=False):
         regret = np.log10(np.maximum(result.values["cost_ratio"] - 1.0, LEAST_REGRET))
         broke = result.values["violated"] > 0
-        for chosen, marker in ((~broke, "o"), (broke, "x")):
-            dots = axes.scatter(*x0[chosen, :2].T, c=regret[chosen], marker=marker, s=14, vmin=-5, vmax=0.5)
-            drawn = dots if marker == "o" else drawn
+        drawn = axes.scatter(*x0[~broke, :2].T, c=regret[~broke], s=14, vmin=-5, vmax=0.5)
+        axes.scatter(*x0[broke, :2].T, c=BROKE, marker="x", s=14)
         axes.set_title(result.name, fontsize="medium")
         axes.set_xlabel(axis_label(system, 0))
         axes.set_ylabel(axis_label(system, 1))
@@ -120,7 +120,8 @@ def draw_cost_map(results: Sequence[Result], x0: Array, path: Path) -> None:
 
 
 def _plain_title(system: System) -> str:
-    return f"{system.title.partition(' ')[2].capitalize()} ({system.name})"
+    title = system.title.partition(" ")[2]
+    return f"{title[0].upper()}{title[1:]} ({system.name})"
 
 
 def new_figure(width: float, height: float) -> Figure:

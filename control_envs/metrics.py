@@ -62,20 +62,21 @@ class Metrics:
 def measure(trajectory: Trajectory) -> Metrics:
     """Measures a flight or a batch of flights."""
     system = trajectory.system
-    x, u = trajectory.x / system.x_scale, trajectory.u / system.u_scale
-    written = trajectory.u_written / system.u_scale
-    distance = np.sqrt(np.einsum("...kn,...kn->...k", x, x))
+    x = _components(trajectory.x, system.x_scale)
+    u, written = _components(trajectory.u, system.u_scale), _components(trajectory.u_written, system.u_scale)
+    distance = np.sqrt(_quadratic(x, np.eye(system.n)))
     outside_x = _outside(x, system.x_bounds / system.x_scale[:, None])
     control_violations = _outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)
     state_violations = outside_x[..., 1:].sum(-1)
     final_error = distance[..., -1]
+    state_cost = _quadratic(x, system.Q)
     return Metrics(
         initial_distance=distance[..., 0],
         mean_distance=distance.mean(-1),
         final_error=final_error,
-        cost=quadratic_cost(x, u, system.Q, system.R),
-        effort=_mean_over_time(np.abs(written)),
-        roughness=_mean_over_time(np.abs(np.diff(written, axis=-2))),
+        cost=state_cost[..., :-1].sum(-1) + _quadratic(u, system.R).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
+        effort=_mean_over_time([np.abs(v) for v in written]),
+        roughness=_mean_over_time([np.abs(np.diff(v, axis=-1)) for v in written]),
         control_violations=control_violations,
         state_violations=state_violations,
         inside=1.0 - outside_x.mean(-1),
@@ -84,16 +85,25 @@ def measure(trajectory: Trajectory) -> Metrics:
     )
 
 
-def quadratic_cost(x: Array, u: Array, Q: Array, R: Array) -> Array:
-    """J of scaled states (..., N+1, n) and controls (..., N, m), with the terminal state weighted by 5 Q."""
-    state = np.einsum("...ki,ij,...kj->...k", x, Q, x)
-    control = np.einsum("...ki,ij,...kj->...k", u, R, u)
-    return state[..., :-1].sum(-1) + control.sum(-1) + TERMINAL_WEIGHT * state[..., -1]
+# Vectors over time are taken apart into their components, each one block of shape (..., k): arithmetic on a last axis
+# of two or three numbers takes several times as long.
 
 
-def _outside(values: Array, bounds: Array) -> Array:
-    """Whether any component of each vector (..., k, c) leaves its bounds (c, 2); shape (..., k)."""
-    return np.any((values < bounds[:, 0] - TOLERANCE) | (values > bounds[:, 1] + TOLERANCE), axis=-1)
+def _components(values: Array, scale: Array) -> list[Array]:
+    """Scaled components, each (..., k), of vectors (..., k, c)."""
+    return [values[..., i] / scale[i] for i in range(len(scale))]
+
+
+def _quadratic(v: list[Array], weight: Array) -> Array:
+    """v'Wv at each time, shape (..., k)."""
+    products = (weight[i, j] * v[i] * v[j] for i, j in zip(*np.nonzero(weight), strict=True))
+    return sum(products, start=np.zeros(np.shape(v[0])))
+
+
+def _outside(v: list[Array], bounds: Array) -> Array:
+    """Whether any component at each time leaves its bounds (c, 2); shape (..., k)."""
+    sides = [(c < low - TOLERANCE) | (c > high + TOLERANCE) for c, (low, high) in zip(v, bounds, strict=True)]
+    return np.any(sides, axis=0) if len(sides) > 1 else sides[0]
 
 
 def _settling_steps(distance: Array) -> Array:
@@ -103,6 +113,6 @@ def _settling_steps(distance: Array) -> Array:
     return np.minimum(np.where(away.any(-1), last_away, 0), distance.shape[-1] - 1)
 
 
-def _mean_over_time(values: Array) -> Array:
-    """Mean over the last two axes; 0 where they are empty."""
-    return values.mean((-2, -1)) if values.shape[-2] else np.zeros(values.shape[:-2])
+def _mean_over_time(v: list[Array]) -> Array:
+    """Mean over times and components; 0 where there are no times."""
+    return sum((c.mean(-1) for c in v), start=np.zeros(())) / len(v) if v[0].shape[-1] else np.zeros(v[0].shape[:-1])

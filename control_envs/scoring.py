@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from control_envs.codec import Parsed, Verdict, parse_completion
+from control_envs.codec import Verdict
 from control_envs.metrics import Metrics, measure
+from control_envs.parsing import parse_completions
 from control_envs.rewards import DEFAULT_VERSION, RewardSpec, get_reward, score
 from control_envs.systems.base import Array, System
 from control_envs.trajectory import Trajectory, simulate
+
+CHUNK = 2048  # completions worked on at a time: what passes between the steps stays in the processor's caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,23 +68,46 @@ def score_completions(
     if x0.shape != (len(completions), system.n):
         raise ValueError(f"x0 has shape {x0.shape}: {len(completions)} completions need one row of {system.n} each")
     spec = get_reward(reward_version)
-    parsed = [parse_completion(text, system.horizon, system.m) for text in completions]
-    valid = np.array([p.controls is not None for p in parsed], dtype=bool)
-    trajectory = simulate(system, x0[valid], _stack(parsed, system))
+    chunks = [
+        _score_chunk(system, x0[i : i + CHUNK], completions[i : i + CHUNK], spec, training_progress)
+        for i in range(0, len(x0), CHUNK)
+    ]
+    return _join(chunks) if chunks else _score_chunk(system, x0, completions, spec, training_progress)
+
+
+def _score_chunk(
+    system: System, x0: Array, completions: Sequence[str], spec: RewardSpec, training_progress: float
+) -> TextScores:
+    parsed = parse_completions(completions, system.horizon, system.m)
+    valid = parsed.valid
+    trajectory = simulate(system, x0[valid], parsed.controls)
     metrics = measure(trajectory)
-    scored = score(metrics, reward_version, training_progress)
+    scored = score(metrics, spec.version, training_progress)
     names = (*scored.terms, "no_answer", "wrong_count")
-    terms = {name: np.zeros(len(parsed)) for name in names}
-    total = np.zeros(len(parsed))
+    terms = {name: np.zeros(len(valid)) for name in names}
+    total = np.zeros(len(valid))
     total[valid] = scored.total
     for name, values in scored.terms.items():
         terms[name][valid] = values
     for row in np.flatnonzero(~valid):
-        for name, value in invalid_terms(parsed[row].verdict, spec).items():
+        for name, value in invalid_terms(parsed.verdicts[row], spec).items():
             terms[name][row] = total[row] = value
-    return TextScores(total, terms, [p.verdict for p in parsed], valid, trajectory, metrics)
+    return TextScores(total, terms, parsed.verdicts, valid, trajectory, metrics)
 
 
-def _stack(parsed: list[Parsed], system: System) -> Array:
-    controls = [p.controls for p in parsed if p.controls is not None]
-    return np.array(controls).reshape(-1, system.horizon, system.m)
+def _join(chunks: Sequence[TextScores]) -> TextScores:
+    first, join = chunks[0], np.concatenate
+    flights = [c.trajectory for c in chunks]
+    return TextScores(
+        join([c.total for c in chunks]),
+        {name: join([c.terms[name] for c in chunks]) for name in first.terms},
+        [verdict for c in chunks for verdict in c.verdicts],
+        join([c.valid for c in chunks]),
+        Trajectory(
+            flights[0].system,
+            join([f.x for f in flights]),
+            join([f.u for f in flights]),
+            join([f.u_written for f in flights]),
+        ),
+        Metrics(**{f.name: join([getattr(c.metrics, f.name) for c in chunks]) for f in fields(Metrics)}),
+    )

@@ -82,15 +82,23 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: Ar
     pushes = None if disturbance is None else _pushes(disturbance, (*batch, N, system.n))
     limit = DIVERGED * system.x_scale.reshape(-1, *([1] * len(batch)))
     with np.errstate(over="ignore", invalid="ignore"):
-        for k in range(N):
-            for i, component in enumerate(system.rk4(xs[k], us[k])):
-                xs[k + 1, i] = component
-            if pushes is not None:
-                xs[k + 1] += pushes[k]
-            np.nan_to_num(xs[k + 1], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
-            np.clip(xs[k + 1], -limit, limit, out=xs[k + 1])
+        _step_through(system, xs, us, pushes, None)
+        if not np.all(np.abs(xs) <= limit):  # a NaN is no smaller; holding the limit at every step costs time
+            _step_through(system, xs, us, pushes, limit)
     # Contiguous rows, so that sums over time add up in one order, whatever the batch.
     return Trajectory(system, np.ascontiguousarray(np.moveaxis(xs, (0, 1), (-2, -1))), u, written)
+
+
+def _step_through(system: System, xs: Array, us: Array, pushes: Array | None, limit: Array | None) -> None:
+    """Fills states xs[1:] (N, n, ...) from xs[0], held within ``limit`` if there is one."""
+    for k, u in enumerate(us):
+        for i, component in enumerate(system.rk4(xs[k], u)):
+            xs[k + 1, i] = component
+        if pushes is not None:
+            xs[k + 1] += pushes[k]
+        if limit is not None:
+            np.nan_to_num(xs[k + 1], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+            np.clip(xs[k + 1], -limit, limit, out=xs[k + 1])
 
 
 def _pushes(disturbance: ArrayLike, shape: tuple[int, ...]) -> Array:
