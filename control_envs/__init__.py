@@ -21,7 +21,12 @@ def env_id(system: str, text: bool = False) -> str:
 
 
 for _name in SYSTEMS:
-    register(env_id(_name), entry_point="control_envs.envs:ControlEnv", kwargs={"system": _name})
+    register(
+        env_id(_name),
+        entry_point="control_envs.envs:ControlEnv",
+        vector_entry_point="control_envs.vector:BatchedControlEnv",
+        kwargs={"system": _name},
+    )
     register(env_id(_name, text=True), entry_point="control_envs.envs:TextControlEnv", kwargs={"system": _name})
 
 __all__ = [
