@@ -5,10 +5,15 @@ from __future__ import annotations
 import sys
 
 from control_envs._extras import need
+from llm_agent.flags import own_help
 
 
-def train(kind: str) -> int:
+def train(kind: str, description: str) -> int:
     """Runs ``train_sft`` or ``train_grpo`` on the command line's flags; returns the exit code."""
+    argv = ["--help" if word == "--help-all" else word for word in sys.argv[1:]]
+    if argv == sys.argv[1:] and {"-h", "--help"} & set(argv):
+        print(own_help(kind, description))
+        return 0
     try:
         for module in ("scipy", "matplotlib", "tqdm", "torch", "trl"):
             need(module, "llm")
@@ -17,4 +22,4 @@ def train(kind: str) -> int:
         return 2
     from llm_agent.pipeline import command
 
-    return command(kind)
+    return command(kind, argv)

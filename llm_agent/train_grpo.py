@@ -5,7 +5,7 @@
     python -m llm_agent.train_grpo --sft-from runs/latest --learning_rate 2e-4
     python -m llm_agent.train_grpo --resume
 
-Every option of TRL's GRPOConfig is a flag; --config takes them from a YAML file.
+Every option of TRL's GRPOConfig is a flag (--help-all); --config takes them from a YAML file.
 """
 
 import sys
@@ -13,4 +13,4 @@ import sys
 from llm_agent.cli import train
 
 if __name__ == "__main__":
-    sys.exit(train("grpo"))
+    sys.exit(train("grpo", __doc__))

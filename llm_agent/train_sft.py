@@ -3,7 +3,7 @@
     python -m llm_agent.train_sft --demonstrations expert
     python -m llm_agent.train_sft --system van_der_pol --max_steps 2000 --seed 1
 
-Every option of TRL's SFTConfig is a flag; --config takes them from a YAML file.
+Every option of TRL's SFTConfig is a flag (--help-all); --config takes them from a YAML file.
 """
 
 import sys
@@ -11,4 +11,4 @@ import sys
 from llm_agent.cli import train
 
 if __name__ == "__main__":
-    sys.exit(train("sft"))
+    sys.exit(train("sft", __doc__))

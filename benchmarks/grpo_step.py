@@ -1,0 +1,105 @@
+"""The GRPO step of the tiny model: ours against TRL's own with a constant reward, and where its time goes.
+
+    python -m benchmarks.grpo_step
+
+Both train a fresh tiny model on the same prompts with the preset of the main job, in turns in one process; what ours
+adds is the environment's three rewards, their logged terms, the progress bar and metrics.jsonl. About two minutes.
+"""
+
+import statistics
+import tempfile
+import time
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+from baselines.tables import table as markdown
+
+STEPS, ROUNDS = 7, 3
+
+
+class Timed:
+    """A reward function that adds up the time it takes."""
+
+    def __init__(self, reward):
+        self.reward, self.__name__, self.seconds = reward, reward.__name__, 0.0
+
+    def __call__(self, *args, **kwargs):
+        start = time.perf_counter()
+        result = self.reward(*args, **kwargs)
+        self.seconds += time.perf_counter() - start
+        return result
+
+
+def constant(prompts, completions, **kwargs):
+    return [0.0] * len(completions)
+
+
+def train(rewards, ours, folder):
+    """Seconds of each step but the first, which warms up."""
+    from transformers import TrainerCallback
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+    from trl import GRPOTrainer
+
+    from llm_agent.arguments import parse
+    from llm_agent.callbacks import add_phase_callbacks
+    from llm_agent.dataset import make_prompts
+    from llm_agent.models import completion_room, quicken
+    from llm_agent.run_folder import RunFolder
+    from llm_agent.tiny_model import build_tiny
+
+    class Clock(TrainerCallback):
+        def __init__(self):
+            self.steps = []
+
+        def on_step_begin(self, args, state, control, **kwargs):
+            self.start = time.perf_counter()
+
+        def on_step_end(self, args, state, control, **kwargs):
+            self.steps.append(time.perf_counter() - self.start)
+
+    job = parse("grpo", ["--max_steps", str(STEPS), "--save_strategy", "no", "--output-dir", str(folder / "trainer")])
+    model, tokenizer = build_tiny()
+    quicken(model, bool(job.grpo.bf16), job.grpo.use_cpu)
+    job.grpo.max_completion_length = completion_room(tokenizer, ["double_integrator"], None)
+    prompts = make_prompts(["double_integrator"], 8 * STEPS)
+    trainer = GRPOTrainer(
+        model=model, reward_funcs=rewards, args=job.grpo, train_dataset=prompts, processing_class=tokenizer
+    )
+    clock = Clock()
+    if ours:
+        add_phase_callbacks(trainer, RunFolder(folder), "grpo", "benchmark", {})
+    else:
+        trainer.remove_callback(PrinterCallback)
+        trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(clock)
+    with redirect_stderr(StringIO()):
+        trainer.train()
+    return clock.steps[1:]
+
+
+def table():
+    import datasets
+
+    from llm_agent.trl_rewards import reward_functions
+
+    datasets.disable_progress_bars()
+    theirs, ours, rewarding = [], [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(ROUNDS):
+            theirs += train([constant], False, Path(folder))
+            timed = [Timed(reward) for reward in reward_functions()]
+            ours += train(timed, True, Path(folder))
+            rewarding += sum(reward.seconds for reward in timed) / STEPS
+    step, floor = statistics.median(ours), statistics.median(theirs)
+    rows = [
+        ["TRL with a constant reward", f"{1e3 * floor:.0f}", "1.00"],
+        ["ours", f"{1e3 * step:.0f}", f"{step / floor:.3f}"],
+        ["of which rewards", f"{1e3 * rewarding / ROUNDS:.1f}", f"{rewarding / ROUNDS / step:.2%} of the step"],
+    ]
+    head = f"A GRPO step of 8 prompts x 16 completions, median of {len(ours)} (`python -m benchmarks.grpo_step`)"
+    return f"{head}\n\n{markdown(['', 'ms', 'relative'], rows)}"
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,98 @@
+"""The training commands' own flags, apart from the options of TRL's configurations; quick to import."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import MISSING, dataclass, field, fields
+
+from baselines.compare import STATES
+from control_envs import SYSTEMS, get_reward, get_system
+from control_envs.rewards import DEFAULT_VERSION
+from llm_agent import tiny_model
+from llm_agent.dataset import KINDS, Kind
+
+ALL = "all"
+
+
+@dataclass
+class RunArguments:
+    """What to train, on which plants, from which demonstrations."""
+
+    system: str = field(
+        default="double_integrator", metadata={"help": f"a plant ({', '.join(SYSTEMS)}), or '{ALL}' of them"}
+    )
+    model: str = field(
+        default=tiny_model.NAME,
+        metadata={"help": "'tiny' (from scratch), a run folder, a Hugging Face folder, or a hub id"},
+    )
+    demonstrations: Kind = field(
+        default="varied",
+        metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)"},
+    )
+    demonstration_count: int | None = field(
+        default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
+    )
+    lora_r: int = field(
+        default=32, metadata={"help": "LoRA rank for pretrained models; 0 trains all weights (the tiny model always)"}
+    )
+    lora_alpha: int = field(default=64, metadata={"help": "LoRA alpha"})
+    eval_states: int = field(default=STATES, metadata={"help": "held-out initial states of the evaluation"})
+    eval_seed: int = field(default=0, metadata={"help": "seed of the held-out initial states"})
+    resume: bool = field(
+        default=False,
+        metadata={"help": "go on with the run in --output-dir (by default the last one), with its own settings"},
+    )
+
+    def __post_init__(self) -> None:
+        if self.system != ALL:
+            get_system(self.system)
+        if self.demonstrations not in KINDS:
+            raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
+        for name in ("eval_states", "demonstration_count"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+
+    @property
+    def systems(self) -> list[str]:
+        """The plants' names."""
+        return list(SYSTEMS) if self.system == ALL else [self.system]
+
+
+@dataclass
+class GRPOArguments(RunArguments):
+    """What GRPO adds."""
+
+    reward_version: str = field(default=DEFAULT_VERSION, metadata={"help": "version of the environment's reward"})
+    sft_from: str | None = field(
+        default=None, metadata={"help": "start GRPO from this run or model instead of running SFT first"}
+    )
+    zero_shot: bool = field(default=False, metadata={"help": "start GRPO from --model itself, without SFT"})
+    sft_config: str | None = field(default=None, metadata={"help": "YAML with TRL SFTConfig options for the SFT phase"})
+    sft_steps: int | None = field(default=None, metadata={"help": "steps of the SFT phase"})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        get_reward(self.reward_version)
+        if self.zero_shot and self.sft_from:
+            raise ValueError("--zero-shot and --sft-from exclude each other: both say what GRPO starts from")
+
+
+def own_help(kind: str, description: str) -> str:
+    """The help text of ``train_sft`` or ``train_grpo`` with our own flags alone, without importing TRL."""
+    config = {"sft": "SFTConfig", "grpo": "GRPOConfig"}[kind]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m llm_agent.train_{kind}",
+        description=description,
+        epilog=f"Every option of TRL's {config} is a flag too (--seed, --max_steps, ...): --help-all lists them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for f in fields(GRPOArguments if kind == "grpo" else RunArguments):
+        default = "" if f.default in (None, False, MISSING) else f" (default {f.default})"
+        flag = f"--{f.name.replace('_', '-')}"
+        metavar = None if f.default is False else f.name.upper()
+        action = {"action": "store_true"} if f.default is False else {"metavar": metavar}
+        parser.add_argument(flag, help=f.metadata["help"].replace("%", "%%") + default, **action)
+    parser.add_argument("--output-dir", metavar="DIR", help="the run's folder (a new one under runs/ by default)")
+    parser.add_argument("--config", metavar="FILE", help=f"YAML file with flags and options of {config}")
+    parser.add_argument("--help-all", action="store_true", help=f"every option of TRL's {config} as well")
+    return parser.format_help()
