@@ -14,7 +14,7 @@ from baselines import optimum
 from baselines.lqr import finite_horizon_lqr, lqr
 from baselines.mpc import MPC, Plan
 from control_envs import System, format_prompt, parse_completion
-from control_envs.codec import DECIMALS
+from control_envs.codec import DECIMALS, END_CONTROLS
 from control_envs.systems.base import Array
 
 OK = "ok"
@@ -179,8 +179,7 @@ class _TextController:
     def _ask(self, x: Array) -> None:
         """New plans for the flights that have answered so far; a flight without a plan plays zeros from here on."""
         asked = np.flatnonzero(self.verdicts == OK)
-        told = np.round(x, self._decimals) + 0.0  # no negative zero
-        completions = list(self._act([format_prompt(self._system, told[i], self._decimals) for i in asked]))
+        completions = list(self._act(_prompts(self._system, x[asked], self._decimals)))
         self.completions = self.completions or completions
         self._plans[:] = 0.0
         for i, completion in zip(asked, completions, strict=True):
@@ -188,3 +187,54 @@ class _TextController:
             self.verdicts[i] = parsed.verdict
             if parsed.controls is not None:
                 self._plans[i] = parsed.controls
+
+
+class RecedingTextPolicy:
+    """A text policy that is asked at every step, for no more of its answer than the first control.
+
+    It flies as ``TextPolicy(..., replan_every=1)`` does with the whole answers, as long as these hold plans: what comes
+    after the first control is never written, and so not judged.
+
+    Args:
+        begin: ``begin(prompts, drafts)`` gives answers as far as their first control; ``drafts`` are its answers for
+            the same flights one step before (None at first). ``llm_agent.receding.FirstControls(policy)`` is one.
+        decimals: as for `TextPolicy`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        system: System,
+        begin: Callable[[list[str], list[str] | None], Sequence[str]],
+        decimals: int = DECIMALS,
+    ):
+        self.name, self._system, self._begin, self._decimals = name, system, begin, decimals
+
+    def start(self, x0: Array) -> Controller:
+        return _RecedingTextController(self._system, self._begin, self._decimals, len(x0))
+
+    def decisions(self, horizon: int) -> int:
+        return horizon
+
+
+class _RecedingTextController:
+    def __init__(self, system: System, begin: Callable[..., Sequence[str]], decimals: int, count: int):
+        self._system, self._begin, self._decimals = system, begin, decimals
+        self._drafts: list[str] | None = None
+        self.verdicts = np.full(count, OK, dtype=object)
+
+    def control(self, x: Array, k: int) -> Array:
+        self._drafts = list(self._begin(_prompts(self._system, x, self._decimals), self._drafts))
+        u = np.zeros((len(x), self._system.m))
+        for i, beginning in enumerate(self._drafts):
+            parsed = parse_completion(beginning + END_CONTROLS, 1, self._system.m)
+            if self.verdicts[i] == OK:
+                self.verdicts[i] = parsed.verdict
+            if parsed.controls is not None:
+                u[i] = parsed.controls[0]
+        return u
+
+
+def _prompts(system: System, x: Array, decimals: int) -> list[str]:
+    """What a text policy is told of states (S, n), rounded to the grid."""
+    return [format_prompt(system, state, decimals) for state in np.round(x, decimals) + 0.0]  # no negative zero

@@ -14,13 +14,18 @@ import re
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import itertools
+import time
+import tracemalloc
 
 import numpy as np
 
+from baselines import tables
 from benchmarks import best_time
 from control_envs import SYSTEMS, format_completion, sample_states, score_completions
+from control_envs.parsing import parse_completions
 
 COUNT = 1000
+SIZES = (10, 100, 1_000, 10_000, 100_000)
 
 
 def score_one(system, x0, text):
@@ -64,26 +69,69 @@ def score_one(system, x0, text):
     )
 
 
+def integrate_one(system, x0, text):
+    """The states of one completion by SciPy's adaptive Runge-Kutta, one control interval at a time."""
+    from scipy.integrate import solve_ivp
+
+    found = re.search(r"<CONTROLS>(.*?)</CONTROLS>", text, re.DOTALL)
+    u_low, u_high = system.u_bounds[0]
+    states = [np.asarray(x0)]
+    for number in found.group(1).split(","):
+        u = min(max(float(number), u_low), u_high)
+        field = lambda t, x, u=u: system.vector_field(x, (u,), **system.params)  # noqa: E731
+        states.append(solve_ivp(field, (0.0, system.dt), states[-1]).y[:, -1])
+    return states
+
+
+def problems(system, count):
+    rng = np.random.default_rng(0)
+    plans = rng.uniform(*(0.5 * system.u_bounds[0]), size=(count, system.horizon, 1))
+    return sample_states(system, count), [format_completion(plan, "feedback k1=3.2 k2=2.5") for plan in plans]
+
+
+def row(system):
+    x0, texts = problems(system, COUNT)
+    batched = score_completions(system, x0, texts)
+    np.testing.assert_allclose(batched.total, [score_one(system, x, t) for x, t in zip(x0, texts, strict=True)])
+    fast = best_time(lambda: score_completions(system, x0, texts))
+    slow = best_time(lambda: [score_one(system, x, t) for x, t in zip(x0, texts, strict=True)], 3)
+    some = range(0, COUNT, COUNT // 20)
+    start = time.perf_counter()
+    integrated = np.array([integrate_one(system, x0[i], texts[i]) for i in some])
+    adaptive = (time.perf_counter() - start) / len(some) * COUNT
+    np.testing.assert_allclose(integrated, batched.trajectory.x[some], atol=0.02 * system.x_scale.max())
+    cells = [f"{1e3 * fast:.1f}", f"{1e3 * slow:.0f}", f"{slow / fast:.0f}", f"{1e3 * adaptive:.0f}"]
+    return [system.name, *cells, f"{adaptive / fast:.0f}"]
+
+
+def growth():
+    """Milliseconds a thousand completions at growing batch sizes, and the memory that scoring adds."""
+    system = SYSTEMS["double_integrator"]
+    x0, texts = problems(system, max(SIZES))
+    rows = []
+    for size in SIZES:
+        a, b = x0[:size], texts[:size]
+        seconds = best_time(lambda a=a, b=b: score_completions(system, a, b), 3)
+        parsing = best_time(lambda b=b: parse_completions(b, system.horizon), 3)
+        tracemalloc.start()
+        kept = score_completions(system, a, b)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        held = sum(v.nbytes for v in (kept.trajectory.x, kept.trajectory.u, kept.trajectory.u_written))
+        cells = [f"{seconds:.3f}", f"{1e6 * seconds / size:.1f}", f"{parsing:.3f}"]
+        rows.append([f"{size:,}", *cells, f"{held / 2**20:.0f}", f"{peak / 2**20:.0f}"])
+    return rows
+
+
 def table():
-    lines = [
-        f"Scoring {COUNT} completions, text to reward, one core.",
-        "",
-        "| plant | batched | loop | loop / batched |",
-        "|---|---|---|---|",
-    ]
-    for system in SYSTEMS.values():
-        if system.m != 1:
-            continue
-        rng = np.random.default_rng(0)
-        x0 = sample_states(system, COUNT)
-        plans = rng.uniform(*(0.5 * system.u_bounds[0]), size=(COUNT, system.horizon, 1))
-        texts = [format_completion(plan, "feedback k1=3.2 k2=2.5") for plan in plans]
-        batched = score_completions(system, x0, texts).total
-        np.testing.assert_allclose(batched, [score_one(system, x, t) for x, t in zip(x0, texts, strict=True)])
-        fast = best_time(lambda s=system, x=x0, t=texts: score_completions(s, x, t))
-        slow = best_time(lambda s=system, x=x0, t=texts: [score_one(s, a, b) for a, b in zip(x, t, strict=True)])
-        lines.append(f"| {system.name} | {1e3 * fast:.1f} ms | {1e3 * slow:.0f} ms | {slow / fast:.0f} |")
-    return "\n".join(lines)
+    head = ["plant", "batched [ms]", "loop [ms]", "times", "solve_ivp [ms]", "times"]
+    scored = tables.table(head, [row(system) for system in SYSTEMS.values() if system.m == 1])
+    head = ["completions", "s", "µs each", "of which parsing [s]", "flights kept [MiB]", "peak [MiB]"]
+    grown = tables.table(head, growth())
+    return (
+        f"Scoring {COUNT} completions, text to reward, one core (`python -m benchmarks.scoring`); solve_ivp flies the "
+        f"same plans and scores nothing\n\n{scored}\n\nGrowth with the batch, double integrator\n\n{grown}"
+    )
 
 
 if __name__ == "__main__":

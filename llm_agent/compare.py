@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def models(system: System) -> list[Policy]:
         loaded = {name: model for given in args.models for name, model in load(given).items()}
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
-        return list(text_policies(system, loaded, decodings, args.seed, args.replan_every))
+        return text_policies(system, loaded, decodings, args.seed, args.replan_every)
 
     return compare.run(args, models)
 

@@ -22,7 +22,7 @@ from baselines.compare import STATES, Contest, Outcome, hold
 from baselines.compare import to_markdown as comparison_to_markdown
 from baselines.files import write_json, write_text
 from baselines.lqr import lqr
-from baselines.policies import Policy, TextPolicy, lqr_policy
+from baselines.policies import Policy, RecedingTextPolicy, TextPolicy, lqr_policy
 from control_envs import System, get_system
 from control_envs._extras import need
 from control_envs.systems.base import Array
@@ -41,23 +41,29 @@ def text_policies(
     seed: int = 0,
     replan_every: int | None = None,
     progress: Any = None,
-) -> list[TextPolicy]:
+) -> list[Policy]:
     """Each model in each decoding as a policy for the plant.
 
     Args:
-        replan_every: controls played of each plan; None for whole plans.
+        replan_every: controls played of each plan; None for whole plans. At 1 greedy answers are not written further
+            than their first control.
         progress: called with the number of prompts answered since the last call.
     """
     return [
-        TextPolicy(
-            f"{name} {decoding}",
-            system,
-            partial(model.act, greedy=decoding == "greedy", seed=seed, progress=progress),
-            replan_every,
-        )
+        _text_policy(f"{name} {decoding}", system, model, decoding == "greedy", seed, replan_every, progress)
         for name, model in models.items()
         for decoding in decodings
     ]
+
+
+def _text_policy(
+    name: str, system: System, model: LLMPolicy, greedy: bool, seed: int, replan_every: int | None, progress: Any
+) -> Policy:
+    if replan_every == 1 and greedy:
+        from llm_agent.receding import FirstControls
+
+        return RecedingTextPolicy(name, system, FirstControls(model))
+    return TextPolicy(name, system, partial(model.act, greedy=greedy, seed=seed, progress=progress), replan_every)
 
 
 def evaluate_policies(system: System, models: dict[str, LLMPolicy], states: int = STATES, seed: int = 0) -> Outcome:

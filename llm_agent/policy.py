@@ -69,6 +69,7 @@ class LLMPolicy:
         greedy: bool = True,
         seed: int | None = None,
         progress: Callable[[int], Any] | None = None,
+        enough: Callable[[str], bool] | None = None,
     ) -> list[str]:
         """One completion for each prompt.
 
@@ -77,6 +78,7 @@ class LLMPolicy:
             greedy: the most likely token each time; otherwise drawn as ``sampling`` says.
             seed: makes sampled answers repeat, without touching torch's global random state.
             progress: called with the number of prompts answered after each batch.
+            enough: told a completion so far, whether it may end there; asked after every token.
         """
         import torch
 
@@ -90,16 +92,16 @@ class LLMPolicy:
                     torch.manual_seed(seed)
                 for start in range(0, len(prompts), self.batch_size):
                     batch = prompts[start : start + self.batch_size]
-                    completions += self._generate(batch, greedy)
+                    completions += self._generate(batch, greedy, enough)
                     if progress is not None:
                         progress(len(batch))
         finally:
             self.model.train(was_training)
         return completions
 
-    def _generate(self, prompts: list[str], greedy: bool) -> list[str]:
+    def _generate(self, prompts: list[str], greedy: bool, enough: Callable[[str], bool] | None) -> list[str]:
         import torch
-        from transformers import GenerationConfig
+        from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
         sampling = {"do_sample": False} if greedy else {"do_sample": True, **vars(self.sampling)}
         config = GenerationConfig(
@@ -110,11 +112,23 @@ class LLMPolicy:
         )
         inputs = self.tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
         inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
+        start = inputs["input_ids"].shape[1]
+
+        def texts(tokens: torch.Tensor) -> list[str]:
+            return self.tokenizer.batch_decode(tokens[:, start:], skip_special_tokens=True)
+
+        class Enough(StoppingCriteria):
+            def __call__(self, input_ids, scores, **kwargs):
+                ended = [enough is not None and enough(text) for text in texts(input_ids)]
+                return torch.tensor(ended, device=input_ids.device)
+
         with torch.no_grad():
             tokens = self.model.generate(  # type: ignore[operator]
-                **inputs, generation_config=config
+                **inputs,
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
             )
-        return self.tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return texts(tokens)
 
 
 class NumericPolicy:

@@ -1,0 +1,57 @@
+"""Receding-horizon control by the tiny model: a decision at every step against one plan a flight.
+
+    python -m benchmarks.receding --model runs/latest       # any trained tiny model
+
+The controls must be those that whole answers, asked for at every step, begin with.
+"""
+
+import argparse
+
+import numpy as np
+
+from baselines import tables
+from baselines.flying import fly
+from baselines.policies import RecedingTextPolicy, TextPolicy
+from benchmarks import best_time
+from control_envs import get_system, measure, sample_states
+
+COUNT, CHECKED = 100, 10
+
+
+def table(model=None):
+    if model is None:
+        return "Receding-horizon control: `python -m benchmarks.receding --model RUN` (it needs a trained model)"
+    import torch
+
+    from llm_agent.policy import LLMPolicy
+    from llm_agent.receding import FirstControls
+
+    system = get_system("double_integrator")
+    policy = LLMPolicy.from_pretrained(model, max_new_tokens=66)
+    once = TextPolicy("one plan", system, policy.act)
+    quick = RecedingTextPolicy("a decision a step", system, FirstControls(policy))
+    slow = TextPolicy("a plan a step", system, policy.act, replan_every=1)
+    x0 = sample_states(system, COUNT)
+    few = x0[:CHECKED]
+    same = np.array_equal(fly(quick, system, few).flights.u_written, fly(slow, system, few).flights.u_written)
+    plan = best_time(lambda: fly(once, system, x0), 3)
+    decisions = best_time(lambda: fly(quick, system, x0), 2)
+    all_plans = best_time(lambda: fly(slow, system, x0), 1)
+    rows = []
+    for name, policy_of, seconds in (("one plan", once, plan), ("first control at every step", quick, decisions)):
+        metrics = measure(fly(policy_of, system, x0).flights)
+        cost = f"{metrics.cost.mean():.3f}"
+        rows.append([name, f"{seconds:.2f}", f"{seconds / plan:.1f}", f"{100 * metrics.success.mean():.0f}", cost])
+    rows.append(["a whole plan at every step", f"{all_plans:.2f}", f"{all_plans / plan:.1f}", "", ""])
+    head = (
+        f"{COUNT} states x {system.horizon} steps, {torch.get_num_threads()} threads (`python -m benchmarks.receding`)"
+    )
+    return f"{head}; same controls as whole answers on {CHECKED} states: {'yes' if same else 'NO'}\n\n" + tables.table(
+        ["policy", "s", "times one plan", "success %", "mean J"], rows
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="runs/latest")
+    print(table(parser.parse_args().model))

@@ -1,0 +1,58 @@
+"""Stepping many numeric environments: batched, one by one, and Gymnasium's own batched CartPole.
+
+python -m benchmarks.stepping
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import time
+
+import gymnasium as gym
+import numpy as np
+
+from baselines import tables
+from control_envs import SYSTEMS, env_id
+
+COUNT = 1024
+CARTPOLE = "CartPole-v1"
+
+
+def step_time(name, mode, steps, repeats=5):
+    """Least seconds of a step of all environments, over whole flights so that restarts are in it."""
+    envs = gym.make_vec(name, num_envs=COUNT, vectorization_mode=mode)
+    envs.reset(seed=0)
+    envs.action_space.seed(0)
+    actions = envs.action_space.sample()
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        for _ in range(steps):
+            envs.step(actions)
+        best = min(best, (time.perf_counter() - start) / steps)
+    envs.close()
+    return best
+
+
+def table():
+    peer = step_time(CARTPOLE, "vector_entry_point", 500)
+    rows = [[f"{CARTPOLE} (Gymnasium)", f"{1e6 * peer:.0f}", f"{COUNT / peer:,.0f}", "", "1.00"]]
+    for name, system in SYSTEMS.items():
+        flight = system.horizon + 1
+        fast = step_time(env_id(name), "vector_entry_point", 8 * flight)
+        slow = step_time(env_id(name), "sync", flight, 1)
+        cells = [f"{1e6 * fast:.0f}", f"{COUNT / fast:,.0f}", f"{slow / fast:.0f}", f"{fast / peer:.2f}"]
+        rows.append([env_id(name), *cells])
+    head = [
+        "batched environment",
+        "µs a step",
+        "environment steps a second",
+        "times SyncVectorEnv",
+        "of CartPole's time",
+    ]
+    return f"{COUNT} environments, one core (`python -m benchmarks.stepping`)\n\n{tables.table(head, rows)}"
+
+
+if __name__ == "__main__":
+    print(table())
