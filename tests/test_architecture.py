@@ -53,6 +53,21 @@ except ImportError as error:
     assert "pip install 'control-grpo[plots]'" in run(code).stdout
 
 
+@pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate", "compare", "report", "runs"])
+def test_help_imports_nothing_heavy(module):
+    code = f"""
+import runpy, sys
+sys.argv = ["{module}", "--help"]
+try:
+    runpy.run_module("llm_agent.{module}", run_name="__main__")
+except SystemExit as end:
+    print(end.code, [m for m in ("torch", "trl", "transformers", "casadi") if m in sys.modules])
+"""
+    done = run(code)
+    assert done.stdout.endswith("0 []\n"), done.stdout + done.stderr
+    assert "usage: " in done.stdout
+
+
 @pytest.mark.parametrize("module", ["baselines.compare", "baselines.ppo"])
 def test_a_classical_command_without_its_extra_says_so_in_one_line(module, tmp_path):
     hidden = ("torch", "stable_baselines3", "scipy", "casadi", "matplotlib", "tqdm")

@@ -1,0 +1,158 @@
+"""Generating with the tiny model: `model.generate` against a decode loop with nothing to spare, and where time goes.
+
+    python -m benchmarks.generation
+
+The loop is the floor: one product for the projections that read the same vector, keys and values written in place, no
+padding mask, no search for the end, the batch cut into one piece a thread. It must write the same greedy tokens.
+"""
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch.nn import functional
+
+from baselines import tables
+from benchmarks import best_time
+
+NEW, LEAST_PIECE = 57, 16
+BATCHES = (1, 16, 128, 500)
+
+
+class Weights:
+    """The model's weights as the loop reads them; made anew for each call, as training would need."""
+
+    def __init__(self, model, positions):
+        config = model.config
+        self.heads, self.size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+        self.epsilon, self.width = config.rms_norm_eps, config.hidden_size
+        self.embedding, self.head = model.model.embed_tokens.weight.detach(), model.lm_head.weight.detach()
+        self.final_norm = model.model.norm.weight.detach()
+        self.layers = [self._layer(layer) for layer in model.model.layers]
+        cos, sin = model.model.rotary_emb(self.embedding, torch.arange(positions)[None])
+        self.cos, self.sin = cos[0].detach(), sin[0].detach()
+
+    @staticmethod
+    def _layer(layer):
+        attention, mlp = layer.self_attn, layer.mlp
+        return {
+            "norm": layer.input_layernorm.weight.detach(),
+            "qkv": torch.cat([p.weight.detach() for p in (attention.q_proj, attention.k_proj, attention.v_proj)]),
+            "out": attention.o_proj.weight.detach(),
+            "mlp_norm": layer.post_attention_layernorm.weight.detach(),
+            "gate_up": torch.cat([mlp.gate_proj.weight.detach(), mlp.up_proj.weight.detach()]),
+            "down": mlp.down_proj.weight.detach(),
+        }
+
+
+def decode_piece(w, prompts, new):
+    """Greedy completions (b, new) of prompts (b, L)."""
+    rows, start = prompts.shape
+    room = start + new
+    keys = torch.empty(len(w.layers), rows, w.heads, room, w.size)
+    values = torch.empty_like(keys)
+    chosen = torch.empty(rows, new, dtype=prompts.dtype)
+    tokens, at = prompts, 0
+    for i in range(new):
+        logits = forward(w, tokens, at, keys, values)
+        at += tokens.shape[1]
+        tokens = chosen[:, i : i + 1] = logits.argmax(-1)[:, None]
+    return chosen
+
+
+def forward(w, tokens, at, keys, values):
+    """Logits (b, V) after tokens (b, q) at positions from ``at`` on; writes their keys and values."""
+    rows, q = tokens.shape
+    x = w.embedding[tokens]
+    cos, sin = w.cos[at : at + q], w.sin[at : at + q]
+    for i, layer in enumerate(w.layers):
+        normed = functional.rms_norm(x, (w.width,), layer["norm"], w.epsilon)
+        qkv = functional.linear(normed, layer["qkv"]).view(rows, q, 3, w.heads, w.size).permute(2, 0, 3, 1, 4)
+        query, key = turn(qkv[:2], cos, sin)
+        keys[i, :, :, at : at + q], values[i, :, :, at : at + q] = key, qkv[2]
+        seen = functional.scaled_dot_product_attention(
+            query, keys[i, :, :, : at + q], values[i, :, :, : at + q], is_causal=q > 1
+        )
+        x = x + functional.linear(seen.transpose(1, 2).reshape(rows, q, w.width), layer["out"])
+        normed = functional.rms_norm(x, (w.width,), layer["mlp_norm"], w.epsilon)
+        gate, up = functional.linear(normed, layer["gate_up"]).chunk(2, dim=-1)
+        x = x + functional.linear(functional.silu(gate) * up, layer["down"])
+    return functional.linear(functional.rms_norm(x[:, -1], (w.width,), w.final_norm, w.epsilon), w.head)
+
+
+def turn(x, cos, sin):
+    """Rotary position embedding (Su et al., arXiv 2104.09864), in transformers' layout of two halves."""
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-second, first], dim=-1) * sin
+
+
+def decode(model, prompts, new=NEW):
+    """Prompts (B, L) and their greedy completions."""
+    weights = Weights(model, prompts.shape[1] + new)
+    rows = len(prompts)
+    pieces = max(1, min(torch.get_num_threads(), rows // LEAST_PIECE))
+
+    def work(piece):
+        if pieces > 1:
+            torch.set_num_threads(1)  # of this worker's own operations
+        with torch.inference_mode():
+            return decode_piece(weights, prompts[rows * piece // pieces : rows * (piece + 1) // pieces], new)
+
+    if pieces == 1:
+        return torch.cat([prompts, work(0)], dim=1)
+    with ThreadPoolExecutor(pieces) as pool:
+        return torch.cat([prompts, torch.cat(list(pool.map(work, range(pieces))))], dim=1)
+
+
+def profile_rows(work, top=6):
+    from torch.profiler import profile
+
+    work()
+    with profile() as recorded:
+        work()
+    spent = defaultdict(float)
+    for event in recorded.key_averages():
+        spent[event.key] += event.self_cpu_time_total
+    total = sum(spent.values())
+    return [[f"`{name}`", f"{spent[name] / total:.0%}"] for name in sorted(spent, key=spent.get, reverse=True)[:top]]
+
+
+def table():
+    from transformers import GenerationConfig
+
+    from control_envs import format_prompt, get_system, sample_states
+    from llm_agent.tiny_model import build_tiny
+
+    model, tokenizer = build_tiny()
+    model.eval()
+    system = get_system("double_integrator")
+    ids = tokenizer(
+        [format_prompt(system, x) for x in sample_states(system, max(BATCHES))], return_tensors="pt"
+    ).input_ids
+    config = GenerationConfig(max_new_tokens=NEW, pad_token_id=0, eos_token_id=len(tokenizer), do_sample=False)
+
+    def plain(prompts):
+        with torch.inference_mode():
+            return model.generate(input_ids=prompts, attention_mask=torch.ones_like(prompts), generation_config=config)
+
+    rows = []
+    for size in BATCHES:
+        prompts = ids[:size]
+        same = torch.equal(plain(prompts), decode(model, prompts))
+        a, b = best_time(lambda p=prompts: plain(p), 3), best_time(lambda p=prompts: decode(model, p), 3)
+        rate = f"{size * NEW / a:,.0f}"
+        rows.append([f"{size}", f"{1e3 * a:.0f}", f"{1e3 * b:.0f}", f"{a / b:.2f}", rate, "yes" if same else "NO"])
+    weights = Weights(model, ids.shape[1] + NEW)
+
+    def alone():  # the profiler sees its own thread
+        with torch.inference_mode():
+            decode_piece(weights, ids[:128], NEW)
+
+    head = ["prompts", "generate [ms]", "bare loop [ms]", "ratio", "generate, tokens a second", "same tokens"]
+    title = f"{NEW} tokens on {torch.get_num_threads()} threads (`python -m benchmarks.generation`)"
+    share = tables.table(["operator of the bare loop, 128 prompts", "share"], profile_rows(alone))
+    return f"{title}\n\n{tables.table(head, rows)}\n\n{share}"
+
+
+if __name__ == "__main__":
+    print(table())
