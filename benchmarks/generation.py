@@ -117,6 +117,33 @@ def profile_rows(work, top=6):
     return [[f"`{name}`", f"{spent[name] / total:.0%}"] for name in sorted(spent, key=spent.get, reverse=True)[:top]]
 
 
+def sampling_rows(model, ids):
+    """The same sampled generation by transformers and by `llm_agent.sampling`."""
+    from transformers import GenerationConfig
+
+    from llm_agent.sampling import sample_by_inversion
+
+    settings = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.2}
+    config = GenerationConfig(max_new_tokens=NEW, min_new_tokens=NEW, pad_token_id=0, **settings)
+
+    def times():
+        mask = torch.ones_like(ids)
+        return [
+            best_time(
+                lambda n=n: model.generate(input_ids=ids[:n], attention_mask=mask[:n], generation_config=config), 3
+            )
+            for n in BATCHES
+        ]
+
+    before = times()
+    sample_by_inversion(model)
+    after = times()
+    return [
+        [f"{n}", f"{1e3 * a:.0f}", f"{1e3 * b:.0f}", f"{a / b:.2f}"]
+        for n, a, b in zip(BATCHES, before, after, strict=True)
+    ]
+
+
 def table():
     from transformers import GenerationConfig
 
@@ -143,6 +170,7 @@ def table():
         rate = f"{size * NEW / a:,.0f}"
         rows.append([f"{size}", f"{1e3 * a:.0f}", f"{1e3 * b:.0f}", f"{a / b:.2f}", rate, "yes" if same else "NO"])
     weights = Weights(model, ids.shape[1] + NEW)
+    sampled = sampling_rows(model, ids)
 
     def alone():  # the profiler sees its own thread
         with torch.inference_mode():
@@ -151,7 +179,10 @@ def table():
     head = ["prompts", "generate [ms]", "bare loop [ms]", "ratio", "generate, tokens a second", "same tokens"]
     title = f"{NEW} tokens on {torch.get_num_threads()} threads (`python -m benchmarks.generation`)"
     share = tables.table(["operator of the bare loop, 128 prompts", "share"], profile_rows(alone))
-    return f"{title}\n\n{tables.table(head, rows)}\n\n{share}"
+    drawn = tables.table(
+        ["prompts, sampled (min_p 0.2)", "generate [ms]", "drawing by inversion [ms]", "ratio"], sampled
+    )
+    return f"{title}\n\n{tables.table(head, rows)}\n\n{drawn}\n\n{share}"
 
 
 if __name__ == "__main__":

@@ -34,6 +34,14 @@ def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tupl
     Raises:
         ValueError: nothing of that name can be loaded.
     """
+    from llm_agent.sampling import sample_by_inversion
+
+    model, tokenizer = _load(name, seed, trainable)
+    sample_by_inversion(model)
+    return model, tokenizer
+
+
+def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenizer]:
     if str(name) == tiny_model.NAME:
         return tiny_model.build_tiny(seed)
     from transformers import AutoModelForCausalLM
