@@ -60,8 +60,8 @@ class PPOSettings:
     net_arch: tuple[int, ...] = (64, 64)
 
 
-# From a handful of trials with one or two seeds, judged on 200 states of the test split (which flatters PPO, if anything);
-# what is not named served every plant.
+# From a handful of trials with one or two seeds, judged on 200 states of the test split (which flatters PPO, if
+# anything); what is not named served every plant.
 TUNED: dict[str, dict[str, Any]] = {
     "double_integrator": {"gamma": 0.97, "n_epochs": 4},
     "double_integrator_hard": {"gamma": 0.97, "n_epochs": 4, "total_timesteps": 500_000},
