@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from baselines import optimum
 from baselines.cache import cached
 from baselines.lqr import fly_feedback, lqr
 from baselines.ocp import MAX_ITERATIONS, dynamics, scaled_bounds
+from baselines.optimum import Optimum, solve_all
 from control_envs import System, measure, score, simulate
 from control_envs._extras import need
 from control_envs.metrics import TERMINAL_WEIGHT, Metrics
@@ -41,6 +41,7 @@ def best_rewards(
     version: str = DEFAULT_VERSION,
     cache: bool = True,
     progress: Callable[[int], Any] | None = None,
+    optima: Optimum | None = None,
 ) -> Array:
     """The best reward found from initial states (S, n) with a plan that keeps the bounds, shape (S,).
 
@@ -50,14 +51,15 @@ def best_rewards(
     Args:
         cache: read and write `baselines.cache.cache_dir`.
         progress: called with the number of states solved since the last call.
+        optima: the optima from these states, where the climb starts; solved for if they are not given.
     """
 
     def compute() -> dict[str, Array]:
-        optima = optimum.solve_all(system, x0, cache)
+        starts = optima or solve_all(system, x0, cache)
         climb, found = _Climb(system, version), np.full(len(x0), np.nan)
         for i in range(len(x0)):
-            if optima.status[i] == "optimal":
-                found[i] = climb(x0[i], optima.controls[i])
+            if starts.status[i] == "optimal":
+                found[i] = climb(x0[i], starts.controls[i])
             if progress:
                 progress(1)
         return {"reward": found}
@@ -78,17 +80,21 @@ class _Climb:
         return max(self._from(x0, start) for start in starts)
 
     def _from(self, x0: Array, flight: Trajectory) -> float:
-        best = float(score(flight, self.version).total) if not measure(flight).violations else -np.inf
+        metrics = measure(flight)
+        best = self._worth(metrics)
         for _ in range(ROUNDS):
-            weights = falling_slopes(measure(flight), self.version)
-            controls = self._problem.solve(x0, weights, flight)
-            candidate = simulate(self.system, x0, self.system.saturate(controls))
-            metrics = measure(candidate)
-            reward = float(score(metrics, self.version).total)
+            controls = self._problem.solve(x0, falling_slopes(metrics, self.version), flight)
+            flight = simulate(self.system, x0, self.system.saturate(controls))
+            metrics = measure(flight)
+            reward = self._worth(metrics)
             if metrics.violations or reward < best + ENOUGH:
                 break
-            best, flight = reward, candidate
+            best = reward
         return best
+
+    def _worth(self, metrics: Metrics) -> float:
+        """The reward of a flight that keeps the bounds; minus infinity for one that does not."""
+        return -np.inf if metrics.violations else float(score(metrics, self.version).total)
 
 
 def falling_slopes(metrics: Metrics, version: str) -> Array:

@@ -18,15 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from baselines import optimum
 from baselines.best_reward import best_rewards
+from baselines.commands import guarded, systems_named
 from baselines.evaluation import Result, evaluate, paired_difference, to_dict
 from baselines.files import write_json, write_text
 from baselines.flying import NOMINAL, Scenario
+from baselines.optimum import Optimum, solve_all
 from baselines.policies import MPCPolicy, OptimalPlan, Policy, finite_horizon_lqr_policy, lqr_policy
 from baselines.ppo import trained_policies
-from baselines.tables import MAIN, MORE, REWARD_SHARE, paired_table, policy_table, table, timing_table
-from control_envs import SYSTEMS, System, get_system
+from baselines.tables import (
+    COST_RATIO,
+    MAIN,
+    MORE,
+    REWARD_SHARE,
+    SUCCESS,
+    paired_table,
+    policy_table,
+    table,
+    timing_table,
+)
+from control_envs import SYSTEMS, System
 from control_envs._extras import need
 from control_envs.systems.base import Array
 
@@ -96,37 +107,28 @@ def _paired(contest: Contest, results: Sequence[Result]) -> list[dict[str, Any]]
 def _fly_all(contest: Contest, scenario: Scenario) -> tuple[Array, list[Result]]:
     """The optimum of the plant as policies know it, then every policy; the ruler is the true plant's optimum."""
     x0 = scenario.initial_states(contest.system, contest.states, "test", contest.seed)
-    ruler = reference_costs(scenario.true_plant(contest.system), x0, contest.cache, contest.progress)
+    true_plant = scenario.true_plant(contest.system)
+    known = _optima(contest, contest.system, x0)
+    ruler = known if true_plant is contest.system else _optima(contest, true_plant, x0)
     best = None
     if contest.best_reward and scenario is NOMINAL:
-        with _bar(f"best rewards on {contest.system.name}", len(x0), contest.progress) as step:
-            best = best_rewards(contest.system, x0, cache=contest.cache, progress=step)
-    known = OptimalPlan(contest.system, contest.cache)
+        with _bar(contest, f"best rewards on {contest.system.name}", len(x0)) as bar:
+            best = best_rewards(contest.system, x0, cache=contest.cache, progress=bar.update, optima=known)
     results = [
-        evaluate(policy, contest.system, x0, ruler, scenario, contest.seed, best, contest.progress)
-        for policy in (known, *contest.policies)
+        evaluate(policy, contest.system, x0, ruler.cost, scenario, contest.seed, best, contest.progress)
+        for policy in (OptimalPlan(known), *contest.policies)
     ]
     return x0, results
 
 
-def reference_costs(system: System, x0: Array, cache: bool = True, progress: bool = False) -> Array:
-    """J* from each state (S, n), NaN where there is none, with a progress bar while it is computed."""
-    with _bar(f"optima on {system.name}", len(x0), progress) as step:
-        return optimum.solve_all(system, x0, cache, step).cost
+def _optima(contest: Contest, system: System, x0: Array) -> Optimum:
+    with _bar(contest, f"optima on {system.name}", len(x0)) as bar:
+        return solve_all(system, x0, contest.cache, bar.update)
 
 
-class _bar:  # noqa: N801  (reads as a function)
-    """A progress bar as a context that gives its ``update``."""
-
-    def __init__(self, title: str, total: int, shown: bool):
-        tqdm = need("tqdm.auto", "baselines").tqdm
-        self._bar = tqdm(total=total, desc=title, disable=not shown, dynamic_ncols=True, leave=False)
-
-    def __enter__(self) -> Callable[[int], Any]:
-        return self._bar.update
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
+def _bar(contest: Contest, title: str, total: int) -> Any:
+    tqdm = need("tqdm.auto", "baselines").tqdm
+    return tqdm(total=total, desc=title, disable=not contest.progress, dynamic_ncols=True, leave=False)
 
 
 # -- report --------------------------------------------------------------------------------------------------
@@ -154,11 +156,9 @@ def to_markdown(report: Mapping[str, Any], brief: bool = False) -> str:
 
 
 def _scenarios(report: Mapping[str, Any]) -> str:
-    rate = next(c for c in MAIN if c.measure == "success")
-    ratio = next(c for c in MAIN if c.measure == "cost_ratio")
     settings = {"nominal": report["policies"], **report["scenarios"]}
     rows = [
-        [name, *(cell for of in settings.values() for cell in (rate.cell(of[name]), ratio.cell(of[name])))]
+        [name, *(cell for of in settings.values() for cell in (SUCCESS.cell(of[name]), COST_RATIO.cell(of[name])))]
         for name in report["policies"]
     ]
     return table(["policy", *(f"{name}: {what}" for name in settings for what in ("success %", "J/J*"))], rows)
@@ -210,11 +210,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-cache", action="store_true", help="neither read nor keep optima on disk")
 
 
-def systems_of(args: argparse.Namespace) -> list[System]:
-    """The plants that ``--system`` names."""
-    return list(SYSTEMS.values()) if args.system == "all" else [get_system(args.system)]
-
-
 def classical_policies(args: argparse.Namespace, system: System) -> tuple[list[Policy], dict[str, str]]:
     """The classical policies that the flags ask for, and why others are skipped."""
     wanted = [name.strip() for name in args.policies.split(",") if name.strip()]
@@ -263,8 +258,9 @@ def scenarios_of(args: argparse.Namespace) -> list[Scenario]:
 
 def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = lambda system: ()) -> int:
     """Holds and prints the comparison on every plant asked for, ``more`` giving further policies for each."""
-    try:
-        for system in systems_of(args):
+
+    def work() -> None:
+        for system in systems_named(args.system):
             policies, skipped = classical_policies(args, system)
             contest = Contest(
                 system,
@@ -280,13 +276,8 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
             write(outcome, args.output_dir, not args.no_pictures)
             print(to_markdown(outcome.report, args.brief))
             print(timing_table(outcome.report["policies"]) + "\n", file=sys.stderr)
-    except (ValueError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped: optima that were finished are kept, nothing else is", file=sys.stderr)
-        return 130
-    return 0
+
+    return guarded(work, "stopped: optima that were finished are kept, nothing else is")
 
 
 def _positive(text: str) -> int:

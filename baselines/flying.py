@@ -114,7 +114,8 @@ def fly(
     S, N = len(x0), system.horizon
     pushed = scenario.process_noise * _noise(system, S, seed, 0)
     seen = scenario.measurement_noise * _noise(system, S, seed, 1)
-    controls, x, elapsed = np.empty((S, N, system.m)), x0, 0.0
+    states, controls, elapsed = np.empty((S, N + 1, system.n)), np.empty((S, N, system.m)), 0.0
+    states[:, 0] = x0
     tqdm = need("tqdm.auto", "baselines").tqdm
     steps = tqdm(
         range(N), desc=f"{policy.name} on {system.name}", disable=not progress, dynamic_ncols=True, leave=False
@@ -124,10 +125,11 @@ def fly(
     elapsed += time.perf_counter() - began
     for k in steps:
         began = time.perf_counter()
-        controls[:, k] = controller.control(x + seen[:, k], k)
+        controls[:, k] = controller.control(states[:, k] + seen[:, k], k)
         elapsed += time.perf_counter() - began
-        x = simulate(plant, x, controls[:, k : k + 1], pushed[:, k : k + 1]).x[:, -1]
-    flights = simulate(plant, x0, controls, pushed)
+        now = slice(k, k + 1)
+        states[:, k + 1] = simulate(plant, states[:, k], controls[:, now], pushed[:, now]).x[:, -1]
+    flights = Trajectory(plant, states, plant.saturate(controls), controls)
     answered = np.isin(controller.verdicts.astype(str), ANSWERS)
     decisions = S * policy.decisions(N)
     return Flown(flights, answered, controller.verdicts, elapsed / decisions if decisions else np.nan, controller)

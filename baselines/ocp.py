@@ -66,7 +66,6 @@ class Solution:
         solved: the solver converged. If not, the rest is only its last iterate and no answer.
         x: states (N+1, n) as the solver has them.
         u: controls (N, m).
-        cost: value of the problem's objective.
         slack: the largest amount by which a soft state bound is exceeded, in scaled units; 0 for hard ones.
         message: the solver's own status.
     """
@@ -74,7 +73,6 @@ class Solution:
     solved: bool
     x: Array
     u: Array
-    cost: float
     slack: float
     message: str
 
@@ -149,7 +147,7 @@ class OptimalControlProblem:
         states, controls, slack = self._unpack(np.asarray(found["x"]).ravel())
         solved = bool(stats["success"]) and bool(np.all(np.isfinite(states)) and np.all(np.isfinite(controls)))
         message = str(stats.get("return_status", stats.get("unified_return_status", "")))
-        return Solution(solved, states, controls, float(found["f"]), slack, message)
+        return Solution(solved, states, controls, slack, message)
 
     def _pack(self, x: Array, guess: tuple[Array, Array] | None) -> Array:
         """A flight as the solver's vector; slack variables start at what the flight needs."""
@@ -172,7 +170,7 @@ class OptimalControlProblem:
 
     def _failed(self, message: str) -> Solution:
         N, n, m = self.horizon, self.system.n, self.system.m
-        return Solution(False, np.full((N + 1, n), np.nan), np.full((N, m), np.nan), np.nan, np.nan, message)
+        return Solution(False, np.full((N + 1, n), np.nan), np.full((N, m), np.nan), np.nan, message)
 
 
 def _make_solver(name: str, system: System, problem: dict[str, Any], equality: list[bool]) -> Any:

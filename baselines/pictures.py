@@ -62,7 +62,8 @@ def draw_flights(results: Sequence[Result], path: Path) -> None:
     courses = below.subplots(1, system.n + system.m)
     for i, axes in enumerate(courses):
         _draw_course(axes, flights, colours, i)
-    courses[-1].legend(fontsize="small")
+    handles, labels = courses[0].get_legend_handles_labels()
+    below.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), fontsize="small")
     above.suptitle(f"{_plain_title(system)}: flights from held-out states, the first over time")
     figure.savefig(path)
 

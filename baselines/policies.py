@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from baselines import optimum
 from baselines.lqr import finite_horizon_lqr, lqr
 from baselines.mpc import MPC, Plan
+from baselines.optimum import Optimum
 from control_envs import System, format_prompt, parse_completion
 from control_envs.codec import DECIMALS, END_CONTROLS
 from control_envs.systems.base import Array
@@ -86,15 +86,18 @@ def finite_horizon_lqr_policy(system: System) -> Feedback:
 
 
 class OptimalPlan:
-    """The optimum's controls, flown open loop; its verdict is the solver's where there is no optimum."""
+    """The optima's controls, flown open loop from their own states; where there is none, the solver's verdict.
 
-    def __init__(self, system: System, cache: bool = True, name: str = "optimum J*"):
-        self.name, self._system, self._cache = name, system, cache
+    Args:
+        optima: as `baselines.optimum.solve_all` has them for S states.
+    """
+
+    def __init__(self, optima: Optimum, name: str = "optimum J*"):
+        self.name, self._optima = name, optima
 
     def start(self, x0: Array) -> Controller:
-        found = optimum.solve_all(self._system, x0, self._cache)
-        verdicts = np.where(found.status == "optimal", OK, found.status).astype(object)
-        plans = np.nan_to_num(found.controls)
+        status, plans = self._optima.status, np.nan_to_num(self._optima.controls)
+        verdicts = np.where(status == "optimal", OK, status).astype(object)
         return _LawController(lambda x, k: plans[:, k], len(x0), verdicts)
 
     def decisions(self, horizon: int) -> int:

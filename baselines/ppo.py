@@ -21,9 +21,10 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
+from baselines.commands import guarded, systems_named
 from baselines.files import write_json
 from baselines.policies import Feedback
-from control_envs import SYSTEMS, System, get_system
+from control_envs import SYSTEMS, System
 from control_envs._extras import need
 from control_envs.envs import ControlEnv
 from control_envs.systems.base import Array
@@ -261,19 +262,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     changes: dict[str, Any] = {"reward": args.reward}
     if args.total_timesteps:
         changes["total_timesteps"] = args.total_timesteps
-    try:
-        for system in SYSTEMS.values() if args.system == "all" else [get_system(args.system)]:
+
+    def work() -> None:
+        for system in systems_named(args.system):
             for seed in range(args.seed, args.seed + args.seeds):
                 settings = settings_for(system, **changes)
                 folder = train(system, seed, settings, args.output_dir, args.resume, not args.no_progress)
                 print(f"{system.name}, seed {seed}: {folder}")
-    except (ValueError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped: go on with --resume", file=sys.stderr)
-        return 130
-    return 0
+
+    return guarded(work, "stopped: go on with --resume")
 
 
 if __name__ == "__main__":

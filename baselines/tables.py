@@ -32,12 +32,14 @@ class Column:
         return f"{value * self.scale:.{self.decimals}f}"
 
 
+SUCCESS = Column("success %", "success", scale=100, decimals=1)
+COST_RATIO = Column("J/J* of all", "cost_ratio", decimals=4)
 MAIN = (
     Column("answered %", "answered", scale=100, decimals=1),
-    Column("success %", "success", scale=100, decimals=1),
+    SUCCESS,
     Column("broke bounds %", "violated", scale=100, decimals=1),
     Column("final error", "final_error"),
-    Column("J/J* of all", "cost_ratio", decimals=4),
+    COST_RATIO,
     Column("J/J*, bounds kept", "cost_ratio_kept", decimals=4),
     Column("IQM", "cost_ratio_kept", "iqm", decimals=4),
     Column("median", "cost_ratio_kept", "median", decimals=4),

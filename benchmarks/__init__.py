@@ -1,6 +1,7 @@
 """Speed, measured side by side in one process and given as ratios."""
 
 import time
+from collections import defaultdict
 
 
 def best_time(work, repeats=7):
@@ -12,3 +13,18 @@ def best_time(work, repeats=7):
         work()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def operator_shares(work, top, runs=1):
+    """(operator, its share of the time) of the largest, by torch's profiler, which sees the calling thread alone."""
+    from torch.profiler import profile
+
+    work()
+    with profile() as recorded:
+        for _ in range(runs):
+            work()
+    spent = defaultdict(float)
+    for event in recorded.key_averages():
+        spent[event.key] += event.self_cpu_time_total
+    total = sum(spent.values())
+    return [[f"`{name}`", f"{spent[name] / total:.0%}"] for name in sorted(spent, key=spent.get, reverse=True)[:top]]

@@ -6,14 +6,13 @@ The loop is the floor: one product for the projections that read the same vector
 padding mask, no search for the end, the batch cut into one piece a thread. It must write the same greedy tokens.
 """
 
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch.nn import functional
 
 from baselines import tables
-from benchmarks import best_time
+from benchmarks import best_time, operator_shares
 
 NEW, LEAST_PIECE = 57, 16
 BATCHES = (1, 16, 128, 500)
@@ -104,19 +103,6 @@ def decode(model, prompts, new=NEW):
         return torch.cat([prompts, torch.cat(list(pool.map(work, range(pieces))))], dim=1)
 
 
-def profile_rows(work, top=6):
-    from torch.profiler import profile
-
-    work()
-    with profile() as recorded:
-        work()
-    spent = defaultdict(float)
-    for event in recorded.key_averages():
-        spent[event.key] += event.self_cpu_time_total
-    total = sum(spent.values())
-    return [[f"`{name}`", f"{spent[name] / total:.0%}"] for name in sorted(spent, key=spent.get, reverse=True)[:top]]
-
-
 def sampling_rows(model, ids):
     """The same sampled generation by transformers and by `llm_agent.sampling`."""
     from transformers import GenerationConfig
@@ -172,13 +158,13 @@ def table():
     weights = Weights(model, ids.shape[1] + NEW)
     sampled = sampling_rows(model, ids)
 
-    def alone():  # the profiler sees its own thread
+    def alone():
         with torch.inference_mode():
             decode_piece(weights, ids[:128], NEW)
 
     head = ["prompts", "generate [ms]", "bare loop [ms]", "ratio", "generate, tokens a second", "same tokens"]
     title = f"{NEW} tokens on {torch.get_num_threads()} threads (`python -m benchmarks.generation`)"
-    share = tables.table(["operator of the bare loop, 128 prompts", "share"], profile_rows(alone))
+    share = tables.table(["operator of the bare loop, 128 prompts", "share"], operator_shares(alone, 6))
     drawn = tables.table(
         ["prompts, sampled (min_p 0.2)", "generate [ms]", "drawing by inversion [ms]", "ratio"], sampled
     )

@@ -6,9 +6,7 @@ The chosen configuration stands first; every other row changes one thing and is 
 is forward, loss and backward over 32 demonstrations, without the optimizer, which is timed on its own.
 """
 
-from collections import defaultdict
-
-from benchmarks import best_time
+from benchmarks import best_time, operator_shares
 
 BATCH = 32
 
@@ -140,24 +138,12 @@ def generation_table():
 
 def profile_table(top=10):
     """Where a training step's time goes, by operator."""
-    from torch.profiler import profile
-
     from llm_agent.arguments import hardware
 
     net, tokenizer = model()
     step = train_step(net, *batch(tokenizer), hardware().get("bf16", True))
-    step()
-    with profile() as recorded:
-        for _ in range(3):
-            step()
-    spent = defaultdict(float)
-    for event in recorded.key_averages():
-        spent[event.key] += event.self_cpu_time_total
-    total = sum(spent.values())
     lines = ["| operator | share of the step |", "|---|---|"]
-    for name in sorted(spent, key=spent.get, reverse=True)[:top]:
-        lines.append(f"| `{name}` | {spent[name] / total:.0%} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"| {name} | {share} |" for name, share in operator_shares(step, top, runs=3))])
 
 
 def table():

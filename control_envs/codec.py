@@ -131,15 +131,10 @@ def parse_completion(text: str, horizon: int, m: int = 1) -> Parsed:
         non_finite: ``nan``, ``inf``, or a number that overflows.
         wrong_count: too few or too many numbers.
     """
-    if len(text) > MAX_CHARS:
-        return Parsed(None, "too_long")
-    opened, closed = text.count(CONTROLS), text.count(END_CONTROLS)
-    if opened > 1 or closed > 1:
-        return Parsed(None, "duplicate_answer")
-    start, end = text.find(CONTROLS) + len(CONTROLS), text.find(END_CONTROLS)
-    if not opened or not closed or end < start:
-        return Parsed(None, "missing_tags")
-    body = text[start:end].strip(" \t\r\n")
+    region, verdict = answer_region(text)
+    if verdict != "ok":
+        return Parsed(None, verdict)
+    body = region.strip(" \t\r\n")
     if not body:
         return Parsed(None, "empty")
     if not (_ONE_CONTROL if m == 1 else _MANY_CONTROLS).fullmatch(body):
@@ -151,6 +146,19 @@ def parse_completion(text: str, horizon: int, m: int = 1) -> Parsed:
     if len(rows) != horizon or any(row.count(",") != m - 1 for row in rows):
         return Parsed(None, "wrong_count")
     return Parsed(numbers.reshape(horizon, m), "ok")
+
+
+def answer_region(text: str) -> tuple[str, Verdict]:
+    """The text between the answer's tags and "ok", or "" and why there is none."""
+    if len(text) > MAX_CHARS:
+        return "", "too_long"
+    opened, closed = text.count(CONTROLS), text.count(END_CONTROLS)
+    if opened > 1 or closed > 1:
+        return "", "duplicate_answer"
+    start, end = text.find(CONTROLS) + len(CONTROLS), text.find(END_CONTROLS)
+    if not opened or not closed or end < start:
+        return "", "missing_tags"
+    return text[start:end], "ok"
 
 
 # -- the format's own reward ---------------------------------------------------------------------------------

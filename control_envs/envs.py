@@ -22,6 +22,22 @@ Action = TypeVar("Action")
 MAX_PROMPT_CHARS = 1024
 
 
+def checked_x0(system: System, given: Any, batch: int | None = None) -> Array:
+    """``options["x0"]`` as an array (n,), or (batch, n).
+
+    Raises:
+        ValueError: another shape, a number that is not finite, or a state outside the plant's box.
+    """
+    x0 = np.array(given, dtype=np.float64)
+    low, high = system.x_bounds.T
+    shape = (system.n,) if batch is None else (batch, system.n)
+    if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
+        wanted = f"{system.n}" if batch is None else f"{shape}"
+        shown = f", not {given!r}" if batch is None else ""
+        raise ValueError(f"options['x0'] must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
+    return x0
+
+
 class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
     """What both kinds of environment share: a flight in progress and its running score.
 
@@ -76,21 +92,11 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
     def _start(self, seed: int | None, options: dict[str, Any] | None, decimals: int) -> dict[str, Any]:
         super().reset(seed=seed)
         given = (options or {}).get("x0")
-        x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else self._checked_x0(given)
+        x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else checked_x0(self.system, given)
         none = np.empty((0, self.system.m))
         self._flight = Trajectory(self.system, x0[None], none, none)
         self._score = 0.0
         return {"x0": x0}
-
-    def _checked_x0(self, given: Any) -> Array:
-        x0 = np.array(given, dtype=np.float64)
-        low, high = self.system.x_bounds.T
-        if x0.shape != (self.system.n,) or not np.all(np.isfinite(x0)) or np.any(x0 < low) or np.any(x0 > high):
-            raise ValueError(
-                f"options['x0'] must be {self.system.n} finite numbers inside {self.system.x_bounds.tolist()}, "
-                f"not {given!r}"
-            )
-        return x0
 
     def _fly(self, controls: Array) -> None:
         """Plays controls (k, m) from the state reached."""

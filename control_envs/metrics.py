@@ -6,7 +6,9 @@ scale serves every plant (for the double integrator the scaled numbers are the p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import reduce
 
 import numpy as np
 
@@ -64,17 +66,17 @@ def measure(trajectory: Trajectory) -> Metrics:
     system = trajectory.system
     x = _components(trajectory.x, system.x_scale)
     u, written = _components(trajectory.u, system.u_scale), _components(trajectory.u_written, system.u_scale)
-    distance = np.sqrt(_quadratic(x, np.eye(system.n)))
-    outside_x = _outside(x, system.x_bounds / system.x_scale[:, None])
-    control_violations = _outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)
+    distance = np.sqrt(quadratic(x, np.eye(system.n)))
+    outside_x = outside(x, system.x_bounds / system.x_scale[:, None])
+    control_violations = outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)
     state_violations = outside_x[..., 1:].sum(-1)
     final_error = distance[..., -1]
-    state_cost = _quadratic(x, system.Q)
+    state_cost = quadratic(x, system.Q)
     return Metrics(
         initial_distance=distance[..., 0],
         mean_distance=distance.mean(-1),
         final_error=final_error,
-        cost=state_cost[..., :-1].sum(-1) + _quadratic(u, system.R).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
+        cost=state_cost[..., :-1].sum(-1) + quadratic(u, system.R).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
         effort=_mean_over_time([np.abs(v) for v in written]),
         roughness=_mean_over_time([np.abs(np.diff(v, axis=-1)) for v in written]),
         control_violations=control_violations,
@@ -94,16 +96,16 @@ def _components(values: Array, scale: Array) -> list[Array]:
     return [values[..., i] / scale[i] for i in range(len(scale))]
 
 
-def _quadratic(v: list[Array], weight: Array) -> Array:
-    """v'Wv at each time, shape (..., k)."""
+def quadratic(v: Sequence[Array], weight: Array) -> Array:
+    """v'Wv of vectors given by their components, each of shape (...)."""
     products = (weight[i, j] * v[i] * v[j] for i, j in zip(*np.nonzero(weight), strict=True))
     return sum(products, start=np.zeros(np.shape(v[0])))
 
 
-def _outside(v: list[Array], bounds: Array) -> Array:
-    """Whether any component at each time leaves its bounds (c, 2); shape (..., k)."""
+def outside(v: Sequence[Array], bounds: Array) -> np.ndarray:
+    """Which vectors, given by their components, leave their bounds (c, 2) by more than `TOLERANCE`."""
     sides = [(c < low - TOLERANCE) | (c > high + TOLERANCE) for c, (low, high) in zip(v, bounds, strict=True)]
-    return np.any(sides, axis=0) if len(sides) > 1 else sides[0]
+    return reduce(np.logical_or, sides)
 
 
 def _settling_steps(distance: Array) -> Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from control_envs.codec import CONTROLS, END_CONTROLS, MAX_CHARS, Verdict, parse_completion
+from control_envs.codec import Verdict, answer_region, parse_completion
 from control_envs.systems.base import Array
 
 _COMMA, _MINUS, _BLANK, _ZERO = (np.uint8(ord(c)) for c in ",- 0")
@@ -65,11 +65,8 @@ def _read_plain(texts: Sequence[str], plans: Array, read: np.ndarray) -> None:
 
 
 def _plain_body(text: str, horizon: int) -> bytes | None:
-    """The bytes between the tags, if each tag stands once and in order and ``horizon`` plain numbers may be there."""
-    if len(text) > MAX_CHARS or text.count(CONTROLS) != 1 or text.count(END_CONTROLS) != 1:
-        return None
-    start, end = text.find(CONTROLS) + len(CONTROLS), text.find(END_CONTROLS)
-    body = text[start:end].encode("ascii", "replace") if start < end else b""
+    """The bytes of the answer's region, if there is one and it may hold ``horizon`` plain numbers."""
+    body = answer_region(text)[0].encode("ascii", "replace")
     return body if body.count(b",") == horizon - 1 and not body.translate(None, _PLAIN) and body else None
 
 

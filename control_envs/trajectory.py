@@ -97,8 +97,14 @@ def _step_through(system: System, xs: Array, us: Array, pushes: Array | None, li
         if pushes is not None:
             xs[k + 1] += pushes[k]
         if limit is not None:
-            np.nan_to_num(xs[k + 1], copy=False, nan=np.inf, posinf=np.inf, neginf=-np.inf)
-            np.clip(xs[k + 1], -limit, limit, out=xs[k + 1])
+            xs[k + 1] = held(xs[k + 1], limit)
+
+
+def held(x: Array, limit: Array | float) -> Array:
+    """States with what has diverged held at its limit; a NaN has."""
+    if np.all(np.abs(x) <= limit):
+        return x
+    return np.clip(np.nan_to_num(x, nan=np.inf, posinf=np.inf, neginf=-np.inf), -limit, limit)
 
 
 def _pushes(disturbance: ArrayLike, shape: tuple[int, ...]) -> Array:

@@ -14,11 +14,12 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from control_envs.codec import DECIMALS
-from control_envs.envs import ControlEnv
-from control_envs.metrics import SUCCESS_DISTANCE, TERMINAL_WEIGHT, TOLERANCE, Metrics
+from control_envs.envs import ControlEnv, checked_x0
+from control_envs.metrics import SUCCESS_DISTANCE, TERMINAL_WEIGHT, Metrics, outside, quadratic
 from control_envs.rewards import DEFAULT_VERSION, score
 from control_envs.systems import DIVERGED, System
 from control_envs.systems.base import Array
+from control_envs.trajectory import held
 
 
 class BatchedControlEnv(VectorEnv[Array, Array, Array]):
@@ -62,14 +63,7 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         x0 = (options or {}).get("x0")
         if x0 is None:
             x0 = self.system.sample_x0(self.np_random, self.num_envs, DECIMALS)
-        x0 = np.array(x0, dtype=np.float64)
-        low, high = self.system.x_bounds.T
-        if x0.shape != (self.num_envs, self.system.n) or not np.all((low <= x0) & (x0 <= high)):
-            raise ValueError(
-                f"options['x0'] must be ({self.num_envs}, {self.system.n}) finite numbers "
-                f"inside {self.system.x_bounds.tolist()}"
-            )
-        self._flights = _Flights(self.system, x0)
+        self._flights = _Flights(self.system, checked_x0(self.system, x0, self.num_envs))
         self._score = np.zeros(self.num_envs)
         return self._flights.observation(), {}
 
@@ -109,13 +103,13 @@ class _Flights:
         self._limit = DIVERGED * system.x_scale
         self._u: tuple[Array, ...] | None = None
         z = self._scaled()
-        self._initial = self._distance = np.sqrt(_square(z, np.eye(system.n)))
+        self._initial = self._distance = np.sqrt(quadratic(z, np.eye(system.n)))
         self._sum_distance = self._initial.copy()
-        self._cost, self._state_cost = np.zeros(B), _square(z, system.Q)
+        self._cost, self._state_cost = np.zeros(B), quadratic(z, system.Q)
         self._effort, self._roughness = np.zeros(B), np.zeros(B)
         self._control_violations = np.zeros(B, dtype=np.int64)
         self._state_violations = np.zeros(B, dtype=np.int64)
-        self._started_outside = _outside(z, system.x_bounds / system.x_scale[:, None])
+        self._started_outside = outside(z, system.x_bounds / system.x_scale[:, None])
         self._settled = np.where(self._initial >= SUCCESS_DISTANCE, 1, 0)
 
     def observation(self) -> Array:
@@ -127,20 +121,20 @@ class _Flights:
         system, bounds = self._system, self._system.u_bounds
         u = tuple(np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written.T, bounds, strict=True))
         with np.errstate(over="ignore", invalid="ignore"):
-            self._x = tuple(self._held(x, limit) for x, limit in zip(system.rk4(self._x, u), self._limit, strict=True))
+            self._x = tuple(held(x, limit) for x, limit in zip(system.rk4(self._x, u), self._limit, strict=True))
         self.steps += 1
         v = tuple(w / s for w, s in zip(written.T, system.u_scale, strict=True))
-        self._control_violations += _outside(v, bounds / system.u_scale[:, None])
-        self._cost += self._state_cost + _square([a / s for a, s in zip(u, system.u_scale, strict=True)], system.R)
+        self._control_violations += outside(v, bounds / system.u_scale[:, None])
+        self._cost += self._state_cost + quadratic([a / s for a, s in zip(u, system.u_scale, strict=True)], system.R)
         self._effort += sum(np.abs(a) for a in v)
         if self._u is not None:
             self._roughness += sum(np.abs(a - b) for a, b in zip(v, self._u, strict=True))
         self._u = v
         z = self._scaled()
-        self._state_cost = _square(z, system.Q)
-        self._distance = np.sqrt(_square(z, np.eye(system.n)))
+        self._state_cost = quadratic(z, system.Q)
+        self._distance = np.sqrt(quadratic(z, np.eye(system.n)))
         self._sum_distance += self._distance
-        self._state_violations += _outside(z, system.x_bounds / system.x_scale[:, None])
+        self._state_violations += outside(z, system.x_bounds / system.x_scale[:, None])
         self._settled[self._distance >= SUCCESS_DISTANCE] = self.steps + 1
 
     def metrics(self) -> Metrics:
@@ -163,25 +157,3 @@ class _Flights:
 
     def _scaled(self) -> list[Array]:
         return [self._x[i] / scale for i, scale in self._scale]
-
-    @staticmethod
-    def _held(x: Array, limit: float) -> Array:
-        """A diverged state is held at its limit, as `simulate` does."""
-        if np.abs(x).max() <= limit:  # a NaN is no smaller
-            return x
-        return np.clip(np.nan_to_num(x, nan=np.inf, posinf=np.inf, neginf=-np.inf), -limit, limit)
-
-
-def _square(v: Any, weight: Array) -> Array:
-    """v'Wv of B vectors given by their components."""
-    terms = [weight[i, j] * v[i] * v[j] for i, j in zip(*np.nonzero(weight), strict=True)]
-    return sum(terms[1:], start=terms[0]) if terms else np.zeros(len(v[0]))
-
-
-def _outside(v: Any, bounds: Array) -> np.ndarray:
-    """Which of B vectors leave their bounds (c, 2), with the tolerance of `measure`."""
-    sides = [(c < low - TOLERANCE) | (c > high + TOLERANCE) for c, (low, high) in zip(v, bounds.tolist(), strict=True)]
-    out = sides[0]
-    for side in sides[1:]:
-        out = out | side
-    return out

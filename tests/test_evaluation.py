@@ -121,7 +121,7 @@ def test_failed_solves_are_in_no_average(plant, monkeypatch):
 def test_mpc_is_within_a_hundredth_of_the_optimum_and_nothing_is_below_it(system):
     x0 = sample_states(system, 12)
     found = optimum.solve_all(system, x0)
-    for policy in (OptimalPlan(system), MPCPolicy(system), lqr_policy(system), finite_horizon_lqr_policy(system)):
+    for policy in (OptimalPlan(found), MPCPolicy(system), lqr_policy(system), finite_horizon_lqr_policy(system)):
         ratio = evaluate(policy, system, x0, found.cost).values["cost_ratio_kept"]
         assert np.nanmin(ratio) > 1 - 1e-7, policy.name
         if policy.name in ("MPC", "optimum J*"):
@@ -131,8 +131,9 @@ def test_mpc_is_within_a_hundredth_of_the_optimum_and_nothing_is_below_it(system
 def test_infeasible_states_are_said_to_be(plant):
     hard = get_system("van_der_pol_hard")
     x0 = np.array([[0.5, 0.5], [2.0, 2.0]])
-    J = optimum.solve_all(hard, x0).cost
-    assert evaluate(OptimalPlan(hard), hard, x0, J).verdicts == {"ok": 1, "infeasible": 1}
+    found = optimum.solve_all(hard, x0)
+    J = found.cost
+    assert evaluate(OptimalPlan(found), hard, x0, J).verdicts == {"ok": 1, "infeasible": 1}
     mpc = evaluate(MPCPolicy(hard), hard, x0, J)
     assert mpc.verdicts == {"ok": 1, "soft": 1}
     assert list(mpc.values["violated"]) == [0.0, 1.0]
