@@ -7,10 +7,16 @@ Two kinds of demonstrations:
 * ``varied``: state feedback u = -K x whose gains are drawn at random around LQR's for each demonstration and
   stated in the reasoning. SFT on these is the average of its teachers; which law to state is then a small decision
   that carries most of the reward's variance, and that GRPO can learn.
+
+Demonstrations may be perturbed: small errors are added to the controls that are written, and what is taught at each
+control is the law's answer to the state that the errors led to (DART: Laskey et al., "Noise injection for robust
+imitation learning", arXiv 1703.09327). A model that has only seen clean plans takes its own errors for part of the plan
+and adds to them; one that has seen perturbed plans answers them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +24,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from baselines.lqr import fly_feedback, lqr
-from control_envs import System, format_completion, format_prompt, get_system, measure, sample_states, score
+from control_envs import (
+    System,
+    format_completion,
+    format_prompt,
+    get_system,
+    measure,
+    sample_states,
+    score,
+    simulate,
+)
 from control_envs.codec import DECIMALS
 from control_envs.splits import SPLITS, Split
 from control_envs.systems.base import Array
@@ -32,6 +47,9 @@ Kind = Literal["expert", "varied"]
 KINDS: tuple[Kind, ...] = ("expert", "varied")
 # Gains of `varied` demonstrations are drawn uniformly between these multiples of LQR's.
 GAIN_RANGE = (0.2, 1.6)
+# Settings of `variations` have horizons between these multiples of the plant's own; so many are drawn for each plant.
+HORIZON_RANGE = (0.4, 0.8)
+_VARIATIONS = 64
 _TRIES = 8
 _CONTROL_WEIGHTS = tuple(10.0**p for p in (-2, -1, 1, 2, 3))
 
@@ -41,18 +59,25 @@ class Demonstrations:
     """Flights that keep to every bound, and the law that each one follows.
 
     Attributes:
-        flights: batch of shape (count,).
+        flights: batch of shape (count,), as written: with their perturbations.
+        taught: what the law answers at each state of the flights, (count, N, m); the controls as written where
+            nothing is perturbed.
         K: the law each demonstration states, shape (count, m, n).
         dropped: initial states for which no law of the range kept to the bounds.
     """
 
     flights: Trajectory
+    taught: Array
     K: Array
     dropped: int
 
 
-def demonstrate(system: System, x0: Array, kind: Kind, seed: int = 0) -> Demonstrations:
+def demonstrate(system: System, x0: Array, kind: Kind, seed: int = 0, perturbation: float = 0.0) -> Demonstrations:
     """Flies one demonstration from each initial state (count, n).
+
+    Args:
+        perturbation: greatest standard deviation of the errors added to the controls, as a share of a third of their
+            bound; each flight draws its own below it.
 
     Raises:
         ValueError: unknown kind.
@@ -66,7 +91,27 @@ def demonstrate(system: System, x0: Array, kind: Kind, seed: int = 0) -> Demonst
     broken = ~_keeps_bounds(system, x0, K)
     K[broken] = _safest_gains(system, x0[broken])
     kept = _keeps_bounds(system, x0, K)
-    return Demonstrations(fly_feedback(system, x0[kept], K[kept], DECIMALS), K[kept], int((~kept).sum()))
+    flights, taught = _fly_perturbed(system, x0[kept], K[kept], perturbation, derived_seed(seed, 1))
+    return Demonstrations(flights, taught, K[kept], int((~kept).sum()))
+
+
+def _fly_perturbed(system: System, x0: Array, K: Array, perturbation: float, seed: int) -> tuple[Trajectory, Array]:
+    """The flights with errors added to their controls, and the law's answers along them.
+
+    A flight's errors are white noise about an offset of about the same size, as a model's own are: partly chance,
+    partly a habit.
+    """
+    rng = np.random.default_rng(seed)
+    size = perturbation * system.u_scale * rng.uniform(size=(len(x0), 1))
+    offset = rng.standard_normal((len(x0), system.m))
+    x, written, taught = x0, [], []
+    for _ in range(system.horizon):
+        u = system.saturate(-np.einsum("bij,bj->bi", K, x))
+        played = system.saturate(u + size * (offset + rng.standard_normal(u.shape)))
+        taught.append(np.round(u, DECIMALS))
+        written.append(np.round(played, DECIMALS) if perturbation else taught[-1])
+        x = system.step(x, written[-1])
+    return simulate(system, x0, np.stack(written, axis=1)), np.stack(taught, axis=1)
 
 
 def _varied_gains(system: System, x0: Array, seed: int) -> Array:
@@ -97,13 +142,16 @@ def _keeps_bounds(system: System, x0: Array, K: Array) -> np.ndarray:
 
 
 def demonstration_rows(demonstrations: Demonstrations) -> list[dict[str, Any]]:
-    """One row for each demonstration: prompt, completion, system, x0."""
-    flights = demonstrations.flights
+    """One row for each demonstration: prompt, completion, taught (what to learn to write in its place), system, x0."""
+    flights, laws = demonstrations.flights, [format_law(K) for K in demonstrations.K]
+    written = [format_completion(u, law) for u, law in zip(flights.u_written, laws, strict=True)]
+    taught = written
+    if demonstrations.taught is not flights.u_written:
+        taught = [format_completion(u, law) for u, law in zip(demonstrations.taught, laws, strict=True)]
+    prompts = prompt_rows(flights.system, flights.x[:, 0])
     return [
-        {**row, "completion": format_completion(u, format_law(K))}
-        for row, u, K in zip(
-            prompt_rows(flights.system, flights.x[:, 0]), flights.u_written, demonstrations.K, strict=True
-        )
+        {**row, "completion": completion, "taught": target}
+        for row, completion, target in zip(prompts, written, taught, strict=True)
     ]
 
 
@@ -113,28 +161,60 @@ def prompt_rows(system: System, x0: Array) -> list[dict[str, Any]]:
 
 
 def make_demonstrations(
-    systems: list[str], count: int, kind: Kind = "varied", split: Split = "train", seed: int = 0
+    systems: list[str],
+    count: int,
+    kind: Kind = "varied",
+    split: Split = "train",
+    seed: int = 0,
+    perturbation: float = 0.0,
+    variations: float = 0.0,
 ) -> tuple[Dataset, dict[str, Any]]:
-    """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them."""
+    """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them.
+
+    Args:
+        perturbation: see `demonstrate`.
+        variations: share of the demonstrations that are of other plant parameters and horizons.
+    """
     from datasets import Dataset
 
     rows, plants = [], {}
     for name, share in zip(systems, _shares(count, len(systems)), strict=True):
         system = get_system(name)
-        x0 = sample_states(system, share, split, seed)
-        made = demonstrate(system, x0, kind, derived_seed(SPLITS.index(split), seed))
-        rows += demonstration_rows(made)
-        plants[name] = _describe(made)
+        made = [
+            demonstrate(
+                setting,
+                sample_states(setting, part, split, s),
+                kind,
+                derived_seed(SPLITS.index(split), s),
+                perturbation,
+            )
+            for setting, part, s in _settings(system, share, variations, seed)
+        ]
+        rows += [row for batch in made for row in demonstration_rows(batch)]
+        plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
     card = {
         "kind": kind,
         "split": split,
         "seed": seed,
         "count": len(rows),
         "gain_range": GAIN_RANGE if kind == "varied" else None,
+        "perturbation": perturbation,
         "plants": plants,
         "versions": {name: version(name) for name in ("control-grpo", "numpy", "gymnasium", "scipy")},
     }
     return Dataset.from_list(rows).shuffle(seed=seed), card
+
+
+def _settings(system: System, count: int, variations: float, seed: int) -> Iterator[tuple[System, int, int]]:
+    """The plant itself and variations of it: each with its share of the count, and a seed."""
+    varied = round(count * variations)
+    yield system, count - varied, seed
+    rng = np.random.default_rng(derived_seed(seed, 2))
+    for i, share in enumerate(_shares(varied, _VARIATIONS)):
+        params = {name: round(rng.uniform(*limits), 1) for name, limits in system.param_ranges.items()}
+        horizon = round(system.horizon * rng.uniform(*HORIZON_RANGE))
+        if share:
+            yield system.replace(horizon=horizon, **params), share, derived_seed(seed, 3, i)
 
 
 def make_prompts(systems: list[str], count: int, split: Split = "train", seed: int = 0) -> Dataset:

@@ -19,7 +19,8 @@ class RunArguments:
     """What to train, on which plants, from which demonstrations."""
 
     system: str = field(
-        default="double_integrator", metadata={"help": f"a plant ({', '.join(SYSTEMS)}), or '{ALL}' of them"}
+        default="double_integrator",
+        metadata={"help": f"a plant ({', '.join(SYSTEMS)}), several with commas between, or '{ALL}'"},
     )
     model: str = field(
         default=tiny_model.NAME,
@@ -31,6 +32,13 @@ class RunArguments:
     )
     demonstration_count: int | None = field(
         default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
+    )
+    perturbation: float = field(
+        default=0.0,
+        metadata={"help": "errors added to the demonstrations' controls, which the rest of each then answers"},
+    )
+    variations: float = field(
+        default=0.0, metadata={"help": "share of demonstrations of other plant parameters and horizons"}
     )
     lora_r: int = field(
         default=32, metadata={"help": "LoRA rank for pretrained models; 0 trains all weights (the tiny model always)"}
@@ -44,18 +52,22 @@ class RunArguments:
     )
 
     def __post_init__(self) -> None:
-        if self.system != ALL:
-            get_system(self.system)
+        for name in self.systems:
+            get_system(name)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
         for name in ("eval_states", "demonstration_count"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.perturbation < 0:
+            raise ValueError(f"--perturbation must not be negative, and is {self.perturbation}")
+        if not 0 <= self.variations <= 1:
+            raise ValueError(f"--variations is a share, between 0 and 1, not {self.variations}")
 
     @property
     def systems(self) -> list[str]:
         """The plants' names."""
-        return list(SYSTEMS) if self.system == ALL else [self.system]
+        return list(SYSTEMS) if self.system == ALL else list(dict.fromkeys(self.system.split(",")))
 
 
 @dataclass

@@ -114,7 +114,15 @@ class Pipeline:
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
-        rows, card = make_demonstrations(self.args.systems, count, self.args.demonstrations, "train", config.seed)
+        rows, card = make_demonstrations(
+            self.args.systems,
+            count,
+            self.args.demonstrations,
+            "train",
+            config.seed,
+            self.args.perturbation,
+            self.args.variations,
+        )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
         rows.to_parquet(folder / "demonstrations.parquet")

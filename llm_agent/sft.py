@@ -95,15 +95,26 @@ class TinySFTTrainer(SFTTrainer):
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Prompt and completion as input_ids and labels; the loss is on the completion and its end alone."""
+    """Prompt and completion as input_ids, and as labels what is taught of the completion and its end.
+
+    Raises:
+        ValueError: a perturbed completion and what is taught in its place take different numbers of tokens.
+    """
+
+    def ended(texts: list[str]) -> list[list[int]]:
+        return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids]
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        prompts = tokenizer(rows["prompt"]).input_ids
-        answers = tokenizer(rows["completion"], add_special_tokens=False).input_ids
-        answers = [[*ids, tokenizer.eos_token_id] for ids in answers]
+        prompts, answers = tokenizer(rows["prompt"]).input_ids, ended(rows["completion"])
+        taught = answers if rows["taught"] == rows["completion"] else ended(rows["taught"])
+        if any(len(a) != len(t) for a, t in zip(answers, taught, strict=True)):
+            raise ValueError(
+                "perturbed demonstrations need a tokenizer with one token for each number, as the tiny model's: "
+                "give --perturbation 0"
+            )
         return {
             "input_ids": [p + a for p, a in zip(prompts, answers, strict=True)],
-            "labels": [[-100] * len(p) + a for p, a in zip(prompts, answers, strict=True)],
+            "labels": [[-100] * len(p) + t for p, t in zip(prompts, taught, strict=True)],
         }
 
     return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="tokenizing")

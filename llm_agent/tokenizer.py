@@ -3,9 +3,10 @@
 A regular expression cuts the text into pieces; a piece that the vocabulary holds is one token, and any other is
 spelt in bytes, so that no text is unknown. The vocabulary holds
 
-* the fixed phrases of the prompt and of the answer,
+* the phrases of the answer, and of the prompt as whole as they can be under a plant's own settings and in shorter
+  pieces for any other setting,
 * control values on the two-decimal grid, alone ("-1.62") and as a list continues (", -1.62"),
-* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning.
+* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
 """
 
 from __future__ import annotations
@@ -26,16 +27,21 @@ if TYPE_CHECKING:
 
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
+MAX_INTEGER = 100
 _PREFIXES = ("", ", ")
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
+_STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
 
 def phrases(system: System) -> list[str]:
     """The prompt's text between its numbers, and the answer's fixed text, for one plant."""
-    prompt = _VALUE.split(format_prompt(system, np.zeros(system.n)))
+    own = _VALUE.split(format_prompt(system, np.zeros(system.n)))
+    other = system.replace(**dict.fromkeys(system.params, 0.5))  # a parameter that is 1 may not be shown
+    any_setting = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
     first, *gains, _ = _GAIN.split(format_law(np.zeros((system.m, system.n))))
-    return [*prompt, REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+    answer = [REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+    return [*own, *any_setting, *answer]
 
 
 @cache
@@ -55,7 +61,8 @@ def vocabulary() -> dict[str, float | None]:
     """Every token beside the bytes, and the number it denotes (None for text)."""
     text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
     numbers = {prefix + v: float(v) for prefix in _PREFIXES for v in _grid_values()}
-    return {**text, **numbers, **{v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}}
+    gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
+    return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:

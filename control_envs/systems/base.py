@@ -47,6 +47,7 @@ class System:
         Q: state cost, shape (n, n).
         R: control cost, shape (m, m).
         params: the vector field's keyword parameters and their values.
+        param_ranges: for each parameter that variations of the plant may change, its least and greatest value.
 
     Raises:
         ValueError: an argument has the wrong shape, is not finite, or contradicts another.
@@ -70,6 +71,7 @@ class System:
     Q: Any = 10.0
     R: Any = 0.1
     params: Mapping[str, float] = field(default_factory=dict)
+    param_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         def put(key: str, value: Any) -> None:
@@ -84,6 +86,8 @@ class System:
         put("horizon", _count("horizon", self.horizon))
         put("state_units", tuple(self.state_units) or ("",) * self.n)
         put("params", {key: _finite(key, value) for key, value in self.params.items()})
+        if not set(self.param_ranges) <= set(self.params):
+            raise ValueError(f"param_ranges names {sorted(self.param_ranges)}, but params are {sorted(self.params)}")
         if np.any(self.x0_bounds[:, 0] < self.x_bounds[:, 0]) or np.any(self.x0_bounds[:, 1] > self.x_bounds[:, 1]):
             raise ValueError(
                 f"x0_bounds {self.x0_bounds.tolist()} reach outside x_bounds {self.x_bounds.tolist()}: "

@@ -23,6 +23,7 @@ SYSTEM = System(
     u_bounds=3.0,
     x0_bounds=0.8,
     params={"mass": 1.0},
+    param_ranges={"mass": (0.5, 2.0)},
 )
 
 # A speed limit that a cost with cheap speed makes worth breaking: saturated LQR breaks it from about half of the

@@ -23,6 +23,7 @@ SYSTEM = System(
     u_bounds=5.0,
     x0_bounds=1.5,
     params={"mu": 1.0},
+    param_ranges={"mu": (0.2, 2.0)},
 )
 
 # Weak control over a longer flight from the whole box; from about a twentieth of it (the corners where the oscillator
