@@ -6,18 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from control_envs._extras import need
-from control_envs.metrics import TERMINAL_WEIGHT
+from control_envs.riccati import physical_problem
 from control_envs.systems import System
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory, simulate
-
-
-def physical_problem(system: System) -> tuple[Array, Array, Array, Array]:
-    """A, B of one step about the origin, and Q, R as they weigh physical states and controls."""
-    A, B = system.linearise()
-    Q = system.Q / np.outer(system.x_scale, system.x_scale)
-    R = system.R / np.outer(system.u_scale, system.u_scale)
-    return A, B, Q, R
 
 
 def lqr(system: System) -> tuple[Array, Array]:
@@ -34,25 +26,6 @@ def lqr(system: System) -> tuple[Array, Array]:
     A, B, Q, R = physical_problem(system)
     P = solve_discrete_are(A, B, Q, R)
     return np.linalg.solve(R + B.T @ P @ B, B.T @ P @ A), P
-
-
-def finite_horizon_lqr(system: System, horizon: int | None = None) -> tuple[Array, Array]:
-    """The time-varying gains that minimise J itself, terminal weight 5 Q included, from the linearisation.
-
-    The Riccati recursion backwards from P_N = 5 Q (Anderson & Moore, "Optimal Control: Linear Quadratic Methods",
-    1990, ch. 2): optimal for a linear plant wherever no bound is active.
-
-    Returns:
-        K (N, m, n) such that u_k = -K_k x_k, and P (n, n) such that x_0'P x_0 is the cost from x_0; physical units.
-    """
-    A, B, Q, R = physical_problem(system)
-    P, gains = TERMINAL_WEIGHT * Q, []
-    for _ in range(horizon or system.horizon):
-        K = np.linalg.solve(R + B.T @ P @ B, B.T @ P @ A)
-        P = Q + A.T @ P @ (A - B @ K)
-        P = (P + P.T) / 2
-        gains.append(K)
-    return np.stack(gains[::-1]), P
 
 
 def fly_feedback(

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from baselines.lqr import finite_horizon_lqr, lqr
+from baselines.lqr import lqr
 from baselines.mpc import MPC, Plan
 from baselines.optimum import Optimum
 from control_envs import System, format_prompt, parse_completion
 from control_envs.codec import DECIMALS, END_CONTROLS
+from control_envs.riccati import finite_horizon_lqr
 from control_envs.systems.base import Array
 
 OK = "ok"

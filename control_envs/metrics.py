@@ -12,11 +12,11 @@ from functools import reduce
 
 import numpy as np
 
+from control_envs.riccati import TERMINAL_WEIGHT, cost_matrix
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
 
 SUCCESS_DISTANCE = 0.1
-TERMINAL_WEIGHT = 5.0
 # A plan that lies on a bound keeps it: solvers and rounding are allowed this much, in scaled units.
 TOLERANCE = 1e-6
 
@@ -30,6 +30,7 @@ class Metrics:
         mean_distance: mean of d_k over all N+1 states.
         final_error: e = d_N.
         cost: J = sum_k x_k'Q x_k + u_k'R u_k + 5 x_N'Q x_N, scaled, with saturated controls.
+        riccati_cost: what J would be at best if the plant were its linearisation and had no bounds, x_0'P x_0.
         effort: mean of abs(u) over controls as written, scaled (0 for a plan without controls).
         roughness: mean of abs(u_k - u_{k-1}) over controls as written, scaled (0 for a single control).
         control_violations: number of controls outside their bounds.
@@ -43,6 +44,7 @@ class Metrics:
     mean_distance: Array
     final_error: Array
     cost: Array
+    riccati_cost: Array
     effort: Array
     roughness: Array
     control_violations: Array
@@ -77,6 +79,7 @@ def measure(trajectory: Trajectory) -> Metrics:
         mean_distance=distance.mean(-1),
         final_error=final_error,
         cost=state_cost[..., :-1].sum(-1) + quadratic(u, system.R).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
+        riccati_cost=quadratic([v[..., 0] for v in x], cost_matrix(system)),
         effort=_mean_over_time([np.abs(v) for v in written]),
         roughness=_mean_over_time([np.abs(np.diff(v, axis=-1)) for v in written]),
         control_violations=control_violations,

@@ -14,6 +14,9 @@ Version history
          of 30: every plan that parses scores within [30, 163], above every text that does not. Its terms cannot
          sum to less than 30, so the floor only states the promise; among plans that violate 10 times or more
          and end far away the reward is nearly flat, which is where it teaches little.
+    2.0  One measure: the cost J, as what LQR would pay from the same state (were the plant linear and boundless)
+         over what the plan pays, in per cent; less up to 10 for violations. No floor and no flat part: halving the
+         cost doubles the score wherever a plan stands. Invalid text scores just below every plan, not far below.
 """
 
 from __future__ import annotations
@@ -85,6 +88,16 @@ def cost_linear(m: Metrics, training_progress: float, *, scale: float) -> Array:
 def cost_tanh(m: Metrics, training_progress: float, *, weight: float, scale: float) -> Array:
     """Minus the LQR cost J, saturating at ``weight``."""
     return -weight * np.tanh(m.cost / scale)
+
+
+def thrift(m: Metrics, training_progress: float, *, weight: float, least: float, limit: float) -> Array:
+    """What LQR would pay over what was paid, up to ``limit``; ``least`` keeps it finite at the origin."""
+    return np.minimum(weight * (m.riccati_cost + least) / (m.cost + least), limit)
+
+
+def violations_share(m: Metrics, training_progress: float, *, weight: float, half: float) -> Array:
+    """A penalty that the first violations raise most, half of ``weight`` at ``half`` of them."""
+    return -weight * m.violations / (m.violations + half)
 
 
 def violations(
@@ -220,6 +233,18 @@ _SPECS = (
         bounds=(30.0, 163.0),
         no_answer=-10.0,
         wrong_count=-5.0,
+        format=_FORMAT_1_1,
+    ),
+    RewardSpec(
+        version="2.0",
+        terms={
+            "thrift": partial(thrift, weight=100.0, least=1e-3, limit=150.0),
+            "constraints": partial(violations_share, weight=10.0, half=5.0),
+        },
+        floor=None,
+        bounds=(-10.0, 150.0),
+        no_answer=-12.0,
+        wrong_count=-11.0,
         format=_FORMAT_1_1,
     ),
 )

@@ -6,10 +6,11 @@ from scipy.optimize import minimize
 
 from baselines import optimum
 from baselines.best_reward import best_rewards, falling_slopes
-from baselines.lqr import finite_horizon_lqr, fly_feedback, lqr, physical_problem
+from baselines.lqr import fly_feedback, lqr
 from baselines.mpc import MPC
 from baselines.ocp import OptimalControlProblem, is_linear
 from control_envs import SYSTEMS, System, get_system, measure, sample_states, score, simulate
+from control_envs.riccati import finite_horizon_lqr, physical_problem
 
 # -- LQR -----------------------------------------------------------------------------------------------------
 

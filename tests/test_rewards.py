@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from baselines.lqr import fly_feedback, lqr
 from control_envs import REWARDS, SYSTEMS, get_reward, get_system, measure, score, simulate
 from control_envs.rewards import DEFAULT_VERSION
+from control_envs.riccati import finite_horizon_lqr
+from control_envs.running import running_scores
 
+PUBLISHED = ("1.0", "1.1", "1.2", "1.3")  # versions with independently computed values
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "rewards.json").read_text())
 
 
@@ -19,7 +23,7 @@ def golden_flight(case):
 
 
 @pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda c: f"{c['system']}-{c['kind']}")
-@pytest.mark.parametrize("version", REWARDS)
+@pytest.mark.parametrize("version", PUBLISHED)
 def test_golden_values(case, version):
     flight, expected = golden_flight(case), case["expected"]
     np.testing.assert_allclose(flight.x[-1], expected["final_state"], atol=1e-9)
@@ -38,7 +42,7 @@ def test_golden_values_in_one_batch():
             continue
         controls = np.array([c["controls"] for c in cases])[..., None]
         flights = simulate(get_system(name), [c["x0"] for c in cases], controls)
-        for version in REWARDS:
+        for version in PUBLISHED:
             totals = [c["expected"]["rewards"][version]["total"] for c in cases]
             np.testing.assert_allclose(score(flights, version).total, totals, atol=1e-9)
 
@@ -50,7 +54,7 @@ def test_version_1_1_shapes_with_training_progress():
         assert end.terms[name] == pytest.approx(3 * start.terms[name])
     for name in ("lqr", "smoothness", "validity"):
         assert end.terms[name] == start.terms[name]
-    for version in ("1.0", "1.2", "1.3"):
+    for version in set(REWARDS) - {"1.1"}:
         assert score(flight, version, 0.7).total == score(flight, version).total
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         score(flight, "1.1", 1.5)
@@ -99,3 +103,27 @@ def test_versions_are_found_by_name_and_survive_pickling():
     assert pickle.loads(pickle.dumps(get_reward("1.2"))) is get_reward("1.2")
     with pytest.raises(ValueError, match="Known versions"):
         get_reward("9")
+
+
+def test_version_2_0_is_lqr_cost_over_cost_less_violations(system):
+    """From states where no bound is active LQR scores about 100, twice its cost half of that, and violations cost."""
+    x0 = 0.05 * system.x_scale
+    P = finite_horizon_lqr(system)[1]
+    flight = fly_feedback(system, x0, lqr(system)[0])
+    thrift = score(flight, "2.0").terms["thrift"]
+    assert thrift == pytest.approx(100 * (x0 @ P @ x0 + 1e-3) / (measure(flight).cost + 1e-3))
+    assert 90 < thrift < 110
+    wild = simulate(system, x0, np.full((system.horizon, system.m), 1e3))
+    assert -10 < score(wild, "2.0").terms["constraints"] < -8
+    assert get_reward("2.0").no_answer < get_reward("2.0").wrong_count < score(wild, "2.0").total
+
+
+def test_running_scores_are_the_scores_of_the_plans_so_far(system):
+    rng = np.random.default_rng(0)
+    x0, u = system.sample_x0(rng, 5), rng.uniform(-6, 6, (5, system.horizon, system.m))
+    for version in REWARDS:
+        running = running_scores(system, x0, u, version)
+        for k in (1, 2, system.horizon):
+            np.testing.assert_allclose(
+                running[:, k - 1], score(simulate(system, x0, u[:, :k]), version).total, atol=1e-9
+            )
