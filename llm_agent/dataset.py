@@ -38,7 +38,7 @@ from control_envs.codec import DECIMALS
 from control_envs.splits import SPLITS, Split
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
-from llm_agent.laws import GAIN_DECIMALS, format_law
+from llm_agent.laws import GAIN_DECIMALS, Reasoning, format_reasoning
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -50,6 +50,7 @@ GAIN_RANGE = (0.2, 1.6)
 # Settings of `variations` have horizons between these multiples of the plant's own; so many are drawn for each plant.
 HORIZON_RANGE = (0.4, 0.8)
 _VARIATIONS = 64
+_LEVELS = 9
 _TRIES = 8
 _CONTROL_WEIGHTS = tuple(10.0**p for p in (-2, -1, 1, 2, 3))
 
@@ -141,13 +142,16 @@ def _keeps_bounds(system: System, x0: Array, K: Array) -> np.ndarray:
 # -- rows of text --------------------------------------------------------------------------------------------
 
 
-def demonstration_rows(demonstrations: Demonstrations) -> list[dict[str, Any]]:
+def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "brief") -> list[dict[str, Any]]:
     """One row for each demonstration: prompt, completion, taught (what to learn to write in its place), system, x0."""
-    flights, laws = demonstrations.flights, [format_law(K) for K in demonstrations.K]
-    written = [format_completion(u, law) for u, law in zip(flights.u_written, laws, strict=True)]
+    flights, K = demonstrations.flights, demonstrations.K
+    # Waypoints are what the law foresees: they know nothing of errors to come.
+    foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if reasoning == "waypoints" else flights.x
+    thoughts = [format_reasoning(reasoning, law, x) for law, x in zip(K, foreseen, strict=True)]
+    written = [format_completion(u, thought) for u, thought in zip(flights.u_written, thoughts, strict=True)]
     taught = written
-    if demonstrations.taught is not flights.u_written:
-        taught = [format_completion(u, law) for u, law in zip(demonstrations.taught, laws, strict=True)]
+    if not np.array_equal(demonstrations.taught, flights.u_written):
+        taught = [format_completion(u, thought) for u, thought in zip(demonstrations.taught, thoughts, strict=True)]
     prompts = prompt_rows(flights.system, flights.x[:, 0])
     return [
         {**row, "completion": completion, "taught": target}
@@ -168,12 +172,14 @@ def make_demonstrations(
     seed: int = 0,
     perturbation: float = 0.0,
     variations: float = 0.0,
+    reasoning: Reasoning = "brief",
 ) -> tuple[Dataset, dict[str, Any]]:
     """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them.
 
     Args:
         perturbation: see `demonstrate`.
         variations: share of the demonstrations that are of other plant parameters and horizons.
+        reasoning: see `llm_agent.laws.format_reasoning`.
     """
     from datasets import Dataset
 
@@ -190,7 +196,7 @@ def make_demonstrations(
             )
             for setting, part, s in _settings(system, share, variations, seed)
         ]
-        rows += [row for batch in made for row in demonstration_rows(batch)]
+        rows += [row for batch in made for row in demonstration_rows(batch, reasoning)]
         plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
     card = {
         "kind": kind,
@@ -198,6 +204,7 @@ def make_demonstrations(
         "seed": seed,
         "count": len(rows),
         "gain_range": GAIN_RANGE if kind == "varied" else None,
+        "reasoning": reasoning,
         "perturbation": perturbation,
         "plants": plants,
         "versions": {name: version(name) for name in ("control-grpo", "numpy", "gymnasium", "scipy")},
@@ -217,15 +224,32 @@ def _settings(system: System, count: int, variations: float, seed: int) -> Itera
             yield system.replace(horizon=horizon, **params), share, derived_seed(seed, 3, i)
 
 
-def make_prompts(systems: list[str], count: int, split: Split = "train", seed: int = 0) -> Dataset:
-    """``count`` prompts shared evenly among the plants and shuffled."""
+def make_prompts(
+    systems: list[str], count: int, split: Split = "train", seed: int = 0, curriculum: float = 0.0
+) -> Dataset:
+    """``count`` prompts shared evenly among the plants and shuffled.
+
+    Args:
+        curriculum: share of the prompts over which the box of initial states grows, in `_LEVELS` steps, from a tenth of
+            its size about its centre to the whole; only prompts of one size are shuffled.
+    """
     from datasets import Dataset
 
     rows = []
-    for name, share in zip(systems, _shares(count, len(systems)), strict=True):
-        system = get_system(name)
-        rows += prompt_rows(system, sample_states(system, share, split, seed))
-    return Dataset.from_list(rows).shuffle(seed=seed)
+    levels = _shares(round(count * curriculum), _LEVELS)
+    for level, size in enumerate([*levels, count - sum(levels)]):
+        part = []
+        for name, share in zip(systems, _shares(size, len(systems)), strict=True):
+            system = _easier(get_system(name), (level + 1) / (_LEVELS + 1))
+            part += prompt_rows(system, sample_states(system, share, split, derived_seed(seed, level)))
+        rows += [part[i] for i in np.random.default_rng(derived_seed(seed, level)).permutation(len(part))]
+    return Dataset.from_list(rows)
+
+
+def _easier(system: System, size: float) -> System:
+    """The plant with its initial states in a smaller box."""
+    centre = system.x0_bounds.mean(axis=1, keepdims=True)
+    return system if size == 1 else system.replace(x0_bounds=centre + size * (system.x0_bounds - centre))
 
 
 def _shares(count: int, parts: int) -> list[int]:

@@ -9,7 +9,9 @@ from baselines.compare import STATES
 from control_envs import SYSTEMS, get_reward, get_system
 from control_envs.rewards import DEFAULT_VERSION
 from llm_agent import tiny_model
+from llm_agent.credit import CREDITS, Credit
 from llm_agent.dataset import KINDS, Kind
+from llm_agent.laws import REASONINGS, Reasoning
 
 ALL = "all"
 
@@ -32,6 +34,12 @@ class RunArguments:
     )
     demonstration_count: int | None = field(
         default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
+    )
+    reasoning: Reasoning = field(
+        default="brief",
+        metadata={
+            "help": "what demonstrations reason: 'none', 'brief' (the law), 'waypoints' (states to come as well)"
+        },
     )
     perturbation: float = field(
         default=0.0,
@@ -56,6 +64,8 @@ class RunArguments:
             get_system(name)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
+        if self.reasoning not in REASONINGS:
+            raise ValueError(f"--reasoning must be one of {', '.join(REASONINGS)}, not {self.reasoning!r}")
         for name in ("eval_states", "demonstration_count"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
@@ -75,6 +85,20 @@ class GRPOArguments(RunArguments):
     """What GRPO adds."""
 
     reward_version: str = field(default=DEFAULT_VERSION, metadata={"help": "version of the environment's reward"})
+    credit: Credit = field(
+        default="outcome",
+        metadata={
+            "help": "what a token is credited with: 'outcome' (the whole plan's reward), 'process' (DeepSeekMath's "
+            "normalised rewards of the controls from it on) or 'to_go' (the return from it on)"
+        },
+    )
+    curriculum: float = field(
+        default=0.0,
+        metadata={"help": "share of training over which initial states spread from the origin to the whole box"},
+    )
+    eval_every: int = field(
+        default=0, metadata={"help": "steps between evaluations on validation states while training; 0 for none"}
+    )
     sft_from: str | None = field(
         default=None, metadata={"help": "start GRPO from this run or model instead of running SFT first"}
     )
@@ -85,6 +109,12 @@ class GRPOArguments(RunArguments):
     def __post_init__(self) -> None:
         super().__post_init__()
         get_reward(self.reward_version)
+        if self.credit not in CREDITS:
+            raise ValueError(f"--credit must be one of {', '.join(CREDITS)}, not {self.credit!r}")
+        if not 0 <= self.curriculum <= 1:
+            raise ValueError(f"--curriculum is a share of training, between 0 and 1, not {self.curriculum}")
+        if self.eval_every < 0:
+            raise ValueError(f"--eval-every must not be negative, and is {self.eval_every}")
         if self.zero_shot and self.sft_from:
             raise ValueError("--zero-shot and --sft-from exclude each other: both say what GRPO starts from")
 

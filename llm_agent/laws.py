@@ -1,15 +1,20 @@
-"""State-feedback laws u = -K x as the words that a completion's reasoning states them in."""
+"""What a completion's reasoning says: nothing, the state-feedback law u = -K x, or the law and the states to come."""
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from control_envs.codec import DECIMALS
 from control_envs.systems.base import Array
 
+Reasoning = Literal["none", "brief", "waypoints"]
+REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints")
 GAIN_DECIMALS = 1
+_SEGMENTS = 10  # waypoints part a flight into so many
 _GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
 
 
@@ -24,6 +29,26 @@ def format_law(K: ArrayLike) -> str:
     m, n = K.shape
     gains = zip(gain_names(n, m), K.ravel(), strict=True)
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
+
+
+def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
+    """The reasoning of one demonstration.
+
+    Args:
+        style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the flight.
+        K: the law, (m, n).
+        x: the states that the law leads through, (N + 1, n); used for waypoints alone.
+    """
+    if style == "none":
+        return ""
+    return format_law(K) + ("; " + format_waypoints(x) if style == "waypoints" else "")
+
+
+def format_waypoints(x: ArrayLike) -> str:
+    """The states (N + 1, n) at each tenth of the flight, its ends left out, one after the other."""
+    states = np.asarray(x, dtype=np.float64)
+    at = np.unique(np.linspace(0, len(states) - 1, _SEGMENTS + 1).round().astype(int))[1:-1]
+    return ", ".join(f"{value:.{DECIMALS}f}" for value in np.round(states[at], DECIMALS).ravel() + 0.0)
 
 
 def parse_law(text: str, n: int, m: int) -> Array | None:

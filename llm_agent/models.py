@@ -10,7 +10,7 @@ import numpy as np
 
 from control_envs import System, format_completion, get_system
 from llm_agent import tiny_model
-from llm_agent.laws import format_law
+from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
 from llm_agent.tokenizer import build_tokenizer
 
@@ -119,22 +119,24 @@ def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:
 
 
 def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:
-    """How many tokens a completion may take: as requested, or what an answer needs and a few more.
+    """How many tokens a completion may take: as requested, or what the longest reasoning needs and a few more.
 
     Raises:
         ValueError: an ordinary answer does not fit into what was requested.
     """
-    needed = max(answer_tokens(tokenizer, get_system(name)) for name in systems)
+    plants = [get_system(name) for name in systems]
+    needed = max(answer_tokens(tokenizer, system) for system in plants)
     if requested is not None and requested < needed:
         raise ValueError(
             f"max_completion_length {requested} cannot hold an answer, which takes {needed} tokens with this "
             f"tokenizer: give --max_completion_length {needed} or more"
         )
-    return requested or needed + 8
+    return requested or max(answer_tokens(tokenizer, system, "waypoints") for system in plants) + 8
 
 
-def answer_tokens(tokenizer: Tokenizer, system: System) -> int:
-    """Tokens of a long ordinary answer: a stated law, a full plan at the lower bounds, and the end."""
+def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "brief") -> int:
+    """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
-    text = format_completion(controls, format_law(np.full((system.m, system.n), 10.0)))
-    return len(tokenizer(text, add_special_tokens=False).input_ids) + 1
+    states = np.tile(system.x_bounds[:, 0], (system.horizon + 1, 1))
+    thought = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states)
+    return len(tokenizer(format_completion(controls, thought), add_special_tokens=False).input_ids) + 1

@@ -15,18 +15,23 @@ from typing import Any
 import datasets
 import transformers
 from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer, SFTConfig
+from transformers import TrainerCallback
+from trl import GRPOConfig, SFTConfig
 
 from baselines.files import write_json
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
+from llm_agent.flags import GRPOArguments
+from llm_agent.held_out import HeldOut
 from llm_agent.models import completion_room, load_model, load_tokenizer, lora_config, quicken, resolve
+from llm_agent.process_grpo import ControlGRPOTrainer
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
 
+EVALUATION = "evaluation"
 SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
 GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
 
@@ -75,29 +80,39 @@ def _check(job: Job) -> None:
 
 
 class Pipeline:
-    """The phases of one run, in order; those already done are skipped."""
+    """The phases of one run, in order; those already done are skipped.
 
-    def __init__(self, run: RunFolder, job: Job):
-        self.run, self.job, self.args = run, job, job.args
+    Args:
+        callbacks: further callbacks of every phase that trains.
+    """
+
+    def __init__(self, run: RunFolder, job: Job, callbacks: Sequence[TrainerCallback] = ()):
+        self.run, self.job, self.args, self.callbacks = run, job, job.args, callbacks
+
+    def train(self) -> None:
+        """Runs what is left of the phases that come before the evaluation."""
+        self._work_off({name: phase for name, phase in self._phases().items() if name != EVALUATION})
 
     def go(self) -> None:
         """Runs what is left to run, and prints the evaluation."""
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()
-        datasets.disable_progress_bars()
-        phases = self._phases()
-        for i, (name, phase) in enumerate(phases.items(), 1):
-            if not self.run.is_done(name):
-                watch = Stopwatch()
-                transformers.set_seed(self.job.config.seed)
-                phase(f"[{i}/{len(phases)}] {name}")
-                self.run.mark_done(name, watch())
+        self._work_off(self._phases())
         for path in sorted(self.run.path.glob("*.png")):
             print(f"picture: {path}")
         for report in json.loads((self.run.path / "evaluation.json").read_text()).values():
             print(f"\n{to_markdown(report)}")
         seconds = {name: phase["seconds"] for name, phase in self.run.record["phases"].items()}
         print(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
+
+    def _work_off(self, phases: dict[str, Callable[[str], None]]) -> None:
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        datasets.disable_progress_bars()
+        for i, (name, phase) in enumerate(phases.items(), 1):
+            if not self.run.is_done(name):
+                watch = Stopwatch()
+                transformers.set_seed(self.job.config.seed)
+                phase(f"[{i}/{len(phases)}] {name}")
+                self.run.mark_done(name, watch())
 
     def _phases(self) -> dict[str, Callable[[str], None]]:
         phases: dict[str, Callable[[str], None]] = {}
@@ -107,7 +122,7 @@ class Pipeline:
             phases["sft"] = partial(self._start, self.job.start)
         if self.job.grpo:
             phases["grpo"] = partial(self._grpo, self.job.grpo)
-        return {**phases, "evaluation": self._evaluate}
+        return {**phases, EVALUATION: self._evaluate}
 
     # -- phases --------------------------------------------------------------------------------------------
 
@@ -122,6 +137,7 @@ class Pipeline:
             config.seed,
             self.args.perturbation,
             self.args.variations,
+            self.args.reasoning,
         )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
@@ -149,15 +165,23 @@ class Pipeline:
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # A stream of the training split apart from the demonstrations' own.
-        prompts = make_prompts(self.args.systems, _prompts_seen(config), "train", derived_seed(config.seed, 1))
-        trainer = GRPOTrainer(
+        args = self.args
+        assert isinstance(args, GRPOArguments)
+        seed = derived_seed(config.seed, 1)
+        prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
+        config.shuffle_dataset = False  # the prompts are in the order they are meant to be asked
+        trainer = ControlGRPOTrainer(
             model=model,
             reward_funcs=reward_functions(self.job.reward_version),
             args=config,
             train_dataset=prompts,
             processing_class=tokenizer,
-            peft_config=lora_config(model, self.args.lora_r, self.args.lora_alpha),
+            peft_config=lora_config(model, args.lora_r, args.lora_alpha),
+            credit=args.credit,
+            reward_version=args.reward_version,
         )
+        if args.eval_every:
+            trainer.add_callback(HeldOut(trainer, self.run, args.eval_every))
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
 
     def _evaluate(self, title: str) -> None:
@@ -168,6 +192,8 @@ class Pipeline:
 
     def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
         add_phase_callbacks(trainer, self.run, phase, title, shown)
+        for callback in self.callbacks:
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
         trainer.save_model(str(self.run.path / phase))
         tokenizer.save_pretrained(self.run.path / phase)

@@ -17,6 +17,7 @@ from control_envs import get_system, score_completions
 from control_envs.codec import approximate_format_reward, exact_format_reward
 from control_envs.rewards import DEFAULT_VERSION, get_reward
 from control_envs.scoring import TextScores
+from control_envs.systems.base import Array
 
 LogMetric = Callable[[str, float], None]
 
@@ -50,7 +51,8 @@ class ControlReward:
         """
         texts = [completion_text(c) for c in completions]
         totals = np.empty(len(texts))
-        progress = _training_progress(trainer_state)
+        progress = training_progress(trainer_state)
+        terms: dict[str, Array] = {}
         for name in dict.fromkeys(system):
             rows = np.flatnonzero(np.array(system) == name)
             scores = score_completions(
@@ -61,8 +63,13 @@ class ControlReward:
                 progress,
             )
             totals[rows] = scores.total
+            for term, values in scores.terms.items():
+                terms.setdefault(term, np.zeros(len(texts)))[rows] = values
             if log_metric is not None:
                 _log(scores, log_metric)
+        if log_metric is not None:
+            for term, share in variance_shares(terms, group_numbers(system, x0)).items():
+                log_metric(f"variance_share/{term}", share)
         return totals.tolist()
 
 
@@ -102,12 +109,36 @@ def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Any]:
     return [ControlReward(reward_version), ExactFormatReward(reward_version), ApproximateFormatReward(reward_version)]
 
 
+def group_numbers(system: Sequence[str], x0: Sequence[Sequence[float]]) -> np.ndarray:
+    """The group of each row, (B,): rows one after the other that ask the same."""
+    asked = list(zip(system, map(tuple, x0), strict=True))
+    return np.cumsum([i > 0 and asked[i] != asked[i - 1] for i in range(len(asked))])
+
+
+def variance_shares(terms: dict[str, Array], groups: np.ndarray) -> dict[str, float]:
+    """Each term's share of the reward's variance within groups: what drives the advantage.
+
+    The covariance of the term with the whole over the whole's variance, so that shares sum to 1 (one below 0 works
+    against the rest); nothing where no group has any variance.
+
+    Args:
+        terms: by name, each (B,).
+        groups: the group of each row, (B,).
+    """
+    counts = np.bincount(groups)
+    centred = {name: v - (np.bincount(groups, v) / counts)[groups] for name, v in terms.items()}
+    whole = sum(centred.values(), start=np.zeros(len(groups)))
+    variance = float(whole @ whole)
+    return {name: float(v @ whole) / variance for name, v in centred.items()} if variance > 0 else {}
+
+
 def completion_text(completion: Any) -> str:
     """The text of a completion, plain or conversational."""
     return completion if isinstance(completion, str) else str(completion[-1]["content"])
 
 
-def _training_progress(trainer_state: Any) -> float:
+def training_progress(trainer_state: Any) -> float:
+    """How far a training has come, in [0, 1], by the trainer's state."""
     if trainer_state is None or not trainer_state.max_steps:
         return 0.0
     return min(trainer_state.global_step / trainer_state.max_steps, 1.0)

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 import gymnasium as gym
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from baselines.lqr import fly_feedback, lqr
@@ -27,12 +28,12 @@ from control_envs import (
     score_completions,
 )
 from control_envs.splits import SPLITS, split_of
-from llm_agent.dataset import GAIN_RANGE, demonstrate, make_demonstrations, make_prompts
-from llm_agent.laws import format_law, parse_law
+from llm_agent.dataset import GAIN_RANGE, demonstrate, demonstration_rows, make_demonstrations, make_prompts
+from llm_agent.laws import REASONINGS, format_law, parse_law
 from llm_agent.models import answer_tokens, completion_room, is_tiny, load_model
 from llm_agent.optim import MuonAdamW
 from llm_agent.policy import LLMPolicy, NumericPolicy
-from llm_agent.sft import NumberTargets
+from llm_agent.sft import NumberTargets, tokenize
 from llm_agent.tiny_model import build_tiny, save_tiny
 from llm_agent.tokenizer import number_families, number_tokens
 from llm_agent.trl_rewards import ControlReward, reward_functions
@@ -242,7 +243,7 @@ def test_rewards_are_named_and_picklable():
     assert [f.__name__ for f in functions] == ["control", "format_exact", "format_approximate"]
     assert pickle.loads(pickle.dumps(functions)) == functions
     with pytest.raises(ValueError, match="Known versions"):
-        reward_functions("2.0")
+        reward_functions("9.9")
 
 
 def test_training_progress_shapes_version_1_1():
@@ -295,3 +296,68 @@ def test_a_text_policy_drives_a_numeric_environment(system):
             observation, _, done, _, info = env.step(action)
         assert info["metrics"]["success"] == 1.0
         assert policy.verdicts == ["ok"] * questions
+
+
+# -- perturbed demonstrations, variations, reasoning, curriculum -----------------------------------------------
+
+
+def test_perturbed_demonstrations_teach_the_law_at_the_states_that_errors_lead_to(system):
+    x0 = sample_states(system, 40, "train")
+    made = demonstrate(system, x0, "varied", perturbation=0.1)
+    flights = made.flights
+    want = system.saturate(-np.einsum("bij,bkj->bki", made.K, flights.x[:, :-1]))
+    np.testing.assert_allclose(made.taught, want, atol=0.005 + 1e-9)
+    errors = (flights.u_written - made.taught) / system.u_scale
+    assert 0.03 < errors.std() < 0.15
+    assert np.abs(flights.u_written).max() <= np.abs(system.u_bounds).max()
+    clean = demonstrate(system, x0, "varied")
+    assert np.array_equal(clean.taught, clean.flights.u_written)
+
+
+def test_labels_of_perturbed_demonstrations_are_what_is_taught(tiny):
+    _, tokenizer = tiny
+    rows, _ = make_demonstrations(["double_integrator"], 8, perturbation=0.1)
+    for row, encoded in zip(rows, tokenize(rows, tokenizer), strict=True):
+        asked = len(tokenizer(row["prompt"]).input_ids)
+        assert tokenizer.decode(encoded["input_ids"]) == row["prompt"] + row["completion"] + tokenizer.eos_token
+        assert tokenizer.decode(encoded["labels"][asked:]) == row["taught"] + tokenizer.eos_token
+        assert row["taught"] != row["completion"]
+
+
+def test_perturbed_demonstrations_need_one_token_a_number(tiny):
+    rows = Dataset.from_list([{"prompt": "p", "completion": "1.00", "taught": "100.55, 2"}])
+    with pytest.raises(ValueError, match="--perturbation 0"):
+        tokenize(rows, tiny[1])
+
+
+def test_variations_are_of_other_parameters_and_horizons():
+    rows, card = make_demonstrations(["van_der_pol"], 200, variations=0.5)
+    own = format_prompt(get_system("van_der_pol"), [0, 0]).partition("from")[0]
+    assert sum(row["prompt"].startswith(own) for row in rows) < 140
+    assert card["plants"]["van_der_pol"]["variations"] == pytest.approx(100, abs=5)
+    horizons = {row["completion"].count(",") + 1 for row in rows}
+    assert min(horizons) < 30
+    assert max(horizons) == 50
+
+
+@pytest.mark.parametrize("style", REASONINGS)
+def test_reasoning_styles(style, system):
+    made = demonstrate(system, sample_states(system, 3, "train"), "varied")
+    for row, K, x in zip(demonstration_rows(made, style), made.K, made.flights.x, strict=True):
+        reasoning = re.search("<REASONING>(.*)</REASONING>", row["completion"])[1]
+        assert parse_completion(row["completion"], system.horizon, system.m).verdict == "ok"
+        stated = parse_law(row["completion"], system.n, system.m)
+        assert (stated is None) if style == "none" else np.array_equal(stated, K)
+        if style == "waypoints":
+            states = np.array(reasoning.partition("; ")[2].split(", "), dtype=float).reshape(9, system.n)
+            np.testing.assert_allclose(states, x[:: system.horizon // 10][1:-1], atol=0.0051)
+
+
+def test_a_curriculum_goes_from_the_middle_of_the_box_to_all_of_it():
+    rows = make_prompts(["double_integrator", "van_der_pol"], 400, curriculum=0.5)
+    reach = [max(abs(v) for v in row["x0"]) / (0.8 if row["system"] == "double_integrator" else 1.5) for row in rows]
+    assert len(rows) == 400
+    assert max(reach[:20]) <= 0.11
+    assert max(reach[80:100]) <= 0.6
+    assert max(reach[200:]) > 0.95
+    assert set(rows[:20]["system"]) == {"double_integrator", "van_der_pol"}
