@@ -9,12 +9,12 @@ from control_envs import SYSTEMS, System, get_system
 
 
 def systems_named(name: str) -> list[System]:
-    """The plant that ``--system`` names, or all of them.
+    """The plants that ``--system`` names, with commas between, or all of them.
 
     Raises:
         ValueError: there is no such plant.
     """
-    return list(SYSTEMS.values()) if name == "all" else [get_system(name)]
+    return list(SYSTEMS.values()) if name == "all" else [get_system(part) for part in name.split(",")]
 
 
 def guarded(work: Callable[[], None], stopped: str) -> int:

@@ -1,7 +1,7 @@
 """The training commands' jobs: our own flags and every option of TRL's configuration dataclasses, read together.
 
-Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, ``configs/*.yaml`` for any other), then
-from ``--config file.yaml``, then from flags.
+Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, fresh or trained already,
+``configs/*.yaml`` for any other), then from ``--config file.yaml``, then from flags.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def _sft_phase(args: GRPOArguments, seed: int) -> SFTConfig:
 def preset(model: str, phase: str) -> dict[str, Any]:
     """The defaults for a phase and a model."""
     name = f"tiny_{phase}" if is_tiny(model) else phase
+    if name == "tiny_sft" and model != tiny_model.NAME:
+        name = "tiny_finetune_sft"
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
 
 

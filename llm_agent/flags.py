@@ -14,6 +14,7 @@ from llm_agent.dataset import KINDS, Kind
 from llm_agent.laws import REASONINGS, Reasoning
 
 ALL = "all"
+PERTURBATION = 0.05
 
 
 @dataclass
@@ -41,9 +42,12 @@ class RunArguments:
             "help": "what demonstrations reason: 'none', 'brief' (the law), 'waypoints' (states to come as well)"
         },
     )
-    perturbation: float = field(
-        default=0.0,
-        metadata={"help": "errors added to the demonstrations' controls, which the rest of each then answers"},
+    perturbation: float | None = field(
+        default=None,
+        metadata={
+            "help": "errors added to the demonstrations' controls, which the rest of each then answers "
+            f"(default {PERTURBATION} for the tiny model, whose every number is one token, otherwise 0)"
+        },
     )
     variations: float = field(
         default=0.0, metadata={"help": "share of demonstrations of other plant parameters and horizons"}
@@ -69,7 +73,7 @@ class RunArguments:
         for name in ("eval_states", "demonstration_count"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
-        if self.perturbation < 0:
+        if self.perturbation is not None and self.perturbation < 0:
             raise ValueError(f"--perturbation must not be negative, and is {self.perturbation}")
         if not 0 <= self.variations <= 1:
             raise ValueError(f"--variations is a share, between 0 and 1, not {self.variations}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import System, format_completion, get_system
-from llm_agent import tiny_model
+from llm_agent import checkpoints, tiny_model
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
 from llm_agent.tokenizer import build_tokenizer
@@ -54,6 +54,8 @@ def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenize
             model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable)
         else:
             model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+            if tiny_model.holds_tiny(model):
+                model.float()  # shipped models are stored in half precision
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
     return model, tokenizer
@@ -80,9 +82,10 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
 
 
 def _cannot_load(name: str | Path, error: Exception) -> ValueError:
+    known = ", ".join([tiny_model.NAME, *checkpoints.shipped()])
     return ValueError(
-        f"cannot load model {str(name)!r}: give 'tiny', a run folder, a Hugging Face model folder, or a hub id "
-        f"that is downloaded or reachable ({str(error).strip().partition(chr(10))[0]})"
+        f"cannot load model {str(name)!r}: give one of ours ({known}), a run folder, a Hugging Face model folder, or a "
+        f"hub id that is downloaded or reachable ({str(error).strip().partition(chr(10))[0]})"
     )
 
 
@@ -92,7 +95,7 @@ def is_tiny(name: str | Path) -> bool:
         return True
     if (Path(name) / "run.json").is_file():
         return is_tiny(RunFolder.open(name).settings["model"])
-    config = Path(name) / "config.json"
+    config = (checkpoints.find(name) or Path(name)) / "config.json"
     return config.is_file() and json.loads(config.read_text()).get(tiny_model.MARK) is True
 
 
@@ -106,7 +109,9 @@ def lora_config(model: Model, r: int, alpha: int) -> LoraConfig | None:
 
 
 def resolve(name: str | Path) -> str:
-    """The folder or hub id to load: a run folder stands for the model it has come to."""
+    """The folder or hub id to load: a shipped model's folder, or of a run's folder the model it has come to."""
+    if found := checkpoints.find(name):
+        return str(found)
     if (Path(name) / "run.json").is_file():
         return str(RunFolder.open(name).model_folder())
     return str(name)

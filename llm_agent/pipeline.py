@@ -23,9 +23,9 @@ from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
-from llm_agent.flags import GRPOArguments
+from llm_agent.flags import PERTURBATION, GRPOArguments
 from llm_agent.held_out import HeldOut
-from llm_agent.models import completion_room, load_model, load_tokenizer, lora_config, quicken, resolve
+from llm_agent.models import completion_room, is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve
 from llm_agent.process_grpo import ControlGRPOTrainer
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
@@ -129,13 +129,14 @@ class Pipeline:
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
+        usual = PERTURBATION if is_tiny(self.args.model) else 0.0
         rows, card = make_demonstrations(
             self.args.systems,
             count,
             self.args.demonstrations,
             "train",
             config.seed,
-            self.args.perturbation,
+            usual if self.args.perturbation is None else self.args.perturbation,
             self.args.variations,
             self.args.reasoning,
         )

@@ -13,7 +13,7 @@ from control_envs import get_system
 from control_envs.rewards import DEFAULT_VERSION
 from llm_agent.credit import Credit, control_advantages, control_rewards, controls_before
 from llm_agent.tiny_model import holds_tiny
-from llm_agent.trl_rewards import completion_text, training_progress
+from llm_agent.trl_rewards import completion_text, training_progress, variance_shares
 
 
 class ControlGRPOTrainer(GRPOTrainer):
@@ -32,7 +32,26 @@ class ControlGRPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         self._scored = (inputs, completions, completion_ids_list, rewards)
+        self._log_groups(rewards * self.reward_weights.to(rewards.device))
         return rewards
+
+    def _log_groups(self, rewards: torch.Tensor) -> None:
+        """What drives the advantage: each reward function's share of the variance, and how far outliers stand out."""
+        G = int(self.num_generations or 1)
+        values = rewards.nan_to_num().cpu().double().numpy()
+        parts = dict(zip(self.reward_func_names, values.T, strict=True))
+        groups = np.arange(len(rewards)) // G
+        for name, share in variance_shares(parts, groups).items():
+            self._log_metric(f"variance_share_of_rewards/{name}", share)
+        whole = values.sum(1).reshape(-1, G)
+        centred = np.abs(whole - whole.mean(1, keepdims=True))
+        spread = whole.std(1, ddof=1)
+        if (spread > 0).any():
+            largest = (centred.max(1)[spread > 0] / spread[spread > 0]).mean()
+            self._log_metric("groups/largest_advantage", float(largest))
+        self._log_metric("groups/without_signal", float((spread == 0).mean()))
+        self._log_metric("groups/reward_min", float(whole.min()))
+        self._log_metric("groups/reward_max", float(whole.max()))
 
     def _generate_and_score_completions(self, inputs):
         batch = super()._generate_and_score_completions(inputs)
