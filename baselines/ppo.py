@@ -32,6 +32,7 @@ from control_envs.wrappers import StageCostReward
 
 OUTPUT = Path("runs/ppo")
 CHECKPOINTS = 10
+REWARDS = ("stage_cost", "score")
 POLICY, NORMALISER, SETTINGS = "policy.zip", "normaliser.pkl", "ppo.json"
 
 
@@ -57,6 +58,8 @@ class PPOSettings:
     gamma: float = 0.99
     gae_lambda: float = 0.95
     learning_rate: float = 1e-3
+    clip_range: float = 0.2
+    ent_coef: float = 0.0
     log_std_init: float = -1.0
     net_arch: tuple[int, ...] = (64, 64)
 
@@ -76,6 +79,43 @@ def settings_for(system: System, **changes: Any) -> PPOSettings:
     return PPOSettings(**{**defaults, **changes})
 
 
+def checked(values: Any, source: str | Path) -> dict[str, Any]:
+    """Changes for `settings_for`, in the types that `PPOSettings` has.
+
+    Args:
+        source: where they come from, as an error should say.
+
+    Raises:
+        ValueError: ``values`` is no mapping from names of settings to values that they can have.
+    """
+    defaults = asdict(PPOSettings())
+    if not isinstance(values, dict) or not set(values) <= set(defaults):
+        raise ValueError(f"{source} must hold NAME: VALUE, with names among {', '.join(defaults)}")
+    changes = {}
+    for name, value in values.items():
+        try:
+            changes[name] = type(defaults[name])(value)
+        except (TypeError, ValueError):
+            raise ValueError(f"{source}: {name} cannot be {value!r}") from None
+    if changes.get("reward", "score") not in REWARDS:
+        raise ValueError(f"{source}: reward must be {' or '.join(REWARDS)}, not {changes['reward']!r}")
+    return changes
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Changes for `settings_for` from a YAML file.
+
+    Raises:
+        ValueError: it holds anything else.
+        OSError: it cannot be read.
+    """
+    yaml = need("yaml", "ppo")
+    try:
+        return checked(yaml.safe_load(path.read_text()), path)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+
+
 def run_folder(output: Path, system: System, seed: int) -> Path:
     """Where the run of a plant and seed lives."""
     return output / system.name / f"seed_{seed}"
@@ -91,11 +131,13 @@ def train(
     output: Path = OUTPUT,
     resume: bool = False,
     progress: bool = True,
+    callbacks: Sequence[Any] = (),
 ) -> Path:
     """Trains one policy; returns its run folder.
 
     Args:
         resume: go on from the folder's last checkpoint, to the very weights of an uninterrupted run.
+        callbacks: further callbacks of Stable-Baselines3.
 
     Raises:
         ValueError: the folder holds a run already and ``resume`` is not set, or holds a run with other settings.
@@ -103,7 +145,7 @@ def train(
     sb3 = need("stable_baselines3", "ppo")
     settings = settings or settings_for(system)
     folder = run_folder(output, system, seed)
-    record = {"system": system.to_dict(), "seed": seed, "settings": json.loads(json.dumps(asdict(settings)))}
+    record = {"system": system.to_dict(), "seed": seed, "settings": _plain(settings)}
     if _claim(folder, record, resume):
         return folder
     env, last = _environments(system, settings), _last_checkpoint(folder)
@@ -115,7 +157,7 @@ def train(
     env.training = False  # until the first rollout starts, so that learn()'s own reset leaves no trace
     model.learn(
         settings.total_timesteps - model.num_timesteps,
-        callback=_checkpoints(folder, seed, settings.total_timesteps // CHECKPOINTS),
+        callback=[_checkpoints(folder, seed, settings.total_timesteps // CHECKPOINTS), *callbacks],
         reset_num_timesteps=False,
         progress_bar=progress,
     )
@@ -133,11 +175,17 @@ def _claim(folder: Path, record: dict[str, Any], resume: bool) -> bool:
         return False
     kept = json.loads(path.read_text())
     done = kept.pop("done")
+    kept["settings"] = _plain(PPOSettings()) | kept["settings"]  # an older record lacks settings that came later
     if not resume:
         raise ValueError(f"{folder} holds a run already: go on with --resume, or choose another --output-dir")
     if kept != record:
         raise ValueError(f"{folder} holds a run with other settings ({path}): choose another --output-dir")
     return done
+
+
+def _plain(settings: PPOSettings) -> dict[str, Any]:
+    """Settings as JSON has them."""
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def _new_model(env: Any, settings: PPOSettings, seed: int) -> Any:
@@ -151,6 +199,8 @@ def _new_model(env: Any, settings: PPOSettings, seed: int) -> Any:
         n_epochs=settings.n_epochs,
         gamma=settings.gamma,
         gae_lambda=settings.gae_lambda,
+        clip_range=settings.clip_range,
+        ent_coef=settings.ent_coef,
         policy_kwargs={"log_std_init": settings.log_std_init, "net_arch": list(settings.net_arch)},
         seed=seed,
         device="cpu",
@@ -218,12 +268,17 @@ def _last_checkpoint(folder: Path) -> Path | None:
 
 
 def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
-    """A trained policy as a feedback law on physical states and controls (the mean action, without noise)."""
+    """A trained policy as a feedback law."""
     sb3 = need("stable_baselines3", "ppo")
     vec_env = need("stable_baselines3.common.vec_env", "ppo")
+    env = vec_env.DummyVecEnv([lambda: ControlEnv(system)])
+    normaliser = vec_env.VecNormalize.load(str(folder / NORMALISER), env)
+    return feedback(sb3.PPO.load(folder / POLICY, device="cpu"), normaliser, system, name)
+
+
+def feedback(model: Any, normaliser: Any, system: System, name: str = "PPO") -> Feedback:
+    """A model and its normaliser as a feedback law on physical states and controls (the mean action, no noise)."""
     env = ControlEnv(system)
-    normaliser = vec_env.VecNormalize.load(str(folder / NORMALISER), vec_env.DummyVecEnv([lambda: env]))
-    model = sb3.PPO.load(folder / POLICY, device="cpu")
 
     def law(x: Array, k: int) -> Array:
         actions, _ = model.predict(normaliser.normalize_obs(x), deterministic=True)
@@ -254,16 +309,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the (first) seed (0)")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one run each (1)")
     parser.add_argument("--total-timesteps", type=int, default=None, help="environment steps (tuned for each plant)")
-    parser.add_argument("--reward", choices=("stage_cost", "score"), default="stage_cost", help="%(default)s")
+    parser.add_argument("--reward", choices=REWARDS, default=None, help="stage_cost")
+    parser.add_argument("--config", type=Path, default=None, help="YAML with settings by the names of PPOSettings")
     parser.add_argument("--output-dir", type=Path, default=OUTPUT, help="%(default)s")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
-    changes: dict[str, Any] = {"reward": args.reward}
-    if args.total_timesteps:
-        changes["total_timesteps"] = args.total_timesteps
 
     def work() -> None:
+        flags = {"reward": args.reward, "total_timesteps": args.total_timesteps}
+        changes = read_settings(args.config) if args.config else {}
+        changes |= {name: value for name, value in flags.items() if value}
         for system in systems_named(args.system):
             for seed in range(args.seed, args.seed + args.seeds):
                 settings = settings_for(system, **changes)

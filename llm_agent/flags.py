@@ -46,7 +46,7 @@ class RunArguments:
         default=None,
         metadata={
             "help": "errors added to the demonstrations' controls, which the rest of each then answers "
-            f"(default {PERTURBATION} for the tiny model, whose every number is one token, otherwise 0)"
+            f"(default {PERTURBATION} for a tiny model that is trained already, otherwise 0)"
         },
     )
     variations: float = field(

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
 from baselines.files import write_json
+from llm_agent import tiny_model
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
@@ -129,7 +130,8 @@ class Pipeline:
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
-        usual = PERTURBATION if is_tiny(self.args.model) else 0.0
+        name = self.args.model
+        usual = PERTURBATION if is_tiny(name) and name != tiny_model.NAME else 0.0
         rows, card = make_demonstrations(
             self.args.systems,
             count,

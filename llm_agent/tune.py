@@ -1,0 +1,145 @@
+"""Hyperparameter search with Optuna: GRPO from an SFT run, or PPO, on validation states and never on the test split.
+
+    python -m llm_agent.tune grpo --sft-from runs/latest --trials 30
+    python -m llm_agent.tune ppo --system van_der_pol_hard --trials 50
+
+The same command in more processes, or on more machines that see the same storage, works on the same study; after a kill
+it goes on. best.yaml in the study's folder is what `train_grpo --config` or `baselines.ppo --config` takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from baselines.commands import guarded
+from control_envs import SYSTEMS
+from control_envs._extras import need
+from control_envs.rewards import DEFAULT_VERSION
+from llm_agent.tune_spaces import described
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+    from llm_agent.tune_search import Trials
+
+OUTPUT = Path("runs/tune")
+JOURNAL = "journal.log"
+PRUNERS = ("median", "hyperband", "none")
+NEEDS = {"grpo": (("torch", "llm"), ("trl", "llm")), "ppo": (("stable_baselines3", "ppo"), ("scipy", "baselines"))}
+
+
+def search(args: argparse.Namespace) -> None:
+    """The command's work.
+
+    Raises:
+        ValueError: a flag's value cannot be.
+        ImportError: a package is not installed.
+        OSError: a file cannot be read or written.
+    """
+    for name in ("trials", "states", "steps", "timeout"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{name} must be {'positive' if name == 'timeout' else 'at least 1'}, not {value:g}")
+    for module, extra in (("optuna", "tune"), ("psutil", "tune"), ("yaml", "tune"), *NEEDS[args.kind]):
+        need(module, extra)
+    from llm_agent.tune_search import Search, say
+
+    trials = _trials(args)
+    name = args.study or f"{args.kind}-{args.system.replace(',', '+')}"
+    folder = args.output_dir or OUTPUT / name
+    study = _study(args, trials, name, folder)
+    say(f"study {name} in {args.storage or folder / JOURNAL}, trials in {folder}")
+    work = Search(study, trials, args.trials, folder)
+    try:
+        work.run(args.timeout or math.inf)
+    finally:
+        work.report()
+
+
+def _trials(args: argparse.Namespace) -> Trials:
+    if args.kind == "grpo":
+        from llm_agent.tune_grpo import GRPOTrials
+
+        return GRPOTrials(args)
+    from llm_agent.tune_ppo import PPOTrials
+
+    return PPOTrials(args)
+
+
+def _study(args: argparse.Namespace, trials: Trials, name: str, folder: Path) -> Study:
+    """The study, new or gone on with; see `llm_agent.tune_study.open_study`."""
+    import optuna
+
+    from llm_agent.tune_study import SamplerByTrial, make_pruner, open_study
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    space = {key: str(entry) for key, entry in trials.space.items()}
+    task = {"kind": args.kind, **trials.task, "space": space}
+    taken = any(folder.glob("trial_*"))  # looked at before the study: other workers make a trial, then its folder
+    sampler, pruner = SamplerByTrial(args.seed), make_pruner(args.pruner, trials.length)
+    study = open_study(name, args.storage or str(folder / JOURNAL), task, sampler, pruner)
+    if taken and not study.get_trials(deepcopy=False):
+        raise ValueError(f"{folder} holds trials of another study: choose another --output-dir or --study")
+    folder.mkdir(parents=True, exist_ok=True)
+    return study
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's flags."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--trials", type=int, default=50, help="finished or pruned trials in all (%(default)s)")
+    shared.add_argument("--timeout", type=float, default=None, help="seconds after which no trial is begun")
+    shared.add_argument("--steps", type=int, default=None, help="length of a trial's training (as without a search)")
+    shared.add_argument("--states", type=int, default=200, help="validation states that judge a trial (%(default)s)")
+    shared.add_argument("--seed", type=int, default=0, help="of the search, of every training, of states (%(default)s)")
+    shared.add_argument("--pruner", choices=PRUNERS, default="median", help="%(default)s")
+    shared.add_argument("--space", type=Path, help="YAML that changes what is searched, see below")
+    shared.add_argument("--study", help="the study's name (KIND-SYSTEM)")
+    shared.add_argument("--storage", help=f"a journal file ({OUTPUT}/STUDY/{JOURNAL}), NAME.db, or a database's URL")
+    shared.add_argument("--output-dir", type=Path, help=f"for trials and best.yaml ({OUTPUT}/STUDY)")
+    top = argparse.ArgumentParser(
+        prog="python -m llm_agent.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = top.add_subparsers(dest="kind", required=True, metavar="grpo|ppo")
+    grpo = _kind(kinds, "grpo", shared, {"the embedded model": "tiny_grpo", "other models": "grpo"})
+    grpo.add_argument("--sft-from", required=True, help="the run or model that every trial starts from")
+    grpo.add_argument("--system", default="double_integrator", help="plants, as train_grpo takes them (%(default)s)")
+    grpo.add_argument("--reward-version", default=DEFAULT_VERSION, help="trained on and judged by (%(default)s)")
+    grpo.add_argument("--greedy", action="store_true", help="judge greedy answers, not sampled ones")
+    grpo.add_argument("--keep-models", action="store_true", help="keep every trial's models")
+    ppo = _kind(kinds, "ppo", shared, {"PPO": "ppo"})
+    ppo.add_argument("--system", default="double_integrator", help=f"a plant: {', '.join(SYSTEMS)} (%(default)s)")
+    return top
+
+
+def _kind(kinds: Any, name: str, shared: argparse.ArgumentParser, spaces: dict[str, str]) -> argparse.ArgumentParser:
+    tables = [f"what is searched, {title}:\n{described(key)}" for title, key in spaces.items()]
+    example = (
+        "--space changes it:\n"
+        "  learning_rate: {low: 1.0e-4, high: 1.0e-3, log: true}   # a range; whole numbers if both ends are\n"
+        "  NAME: [8, 16]                                           # one of these\n"
+        "  NAME: 0.2                                               # fixed\n"
+        "  NAME: null                                              # not searched, left as it is by default"
+    )
+    return kinds.add_parser(
+        name,
+        parents=[shared],
+        epilog="\n\n".join([*tables, example]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        help={"grpo": "GRPO from an SFT run", "ppo": "PPO"}[name],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    args = parser().parse_args(argv)
+    return guarded(lambda: search(args), "stopped: the same command goes on with the study")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
