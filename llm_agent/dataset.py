@@ -8,10 +8,13 @@ Two kinds of demonstrations:
   stated in the reasoning. SFT on these is the average of its teachers; which law to state is then a small decision
   that carries most of the reward's variance, and that GRPO can learn.
 
-Demonstrations may be perturbed: small errors are added to the controls that are written, and what is taught at each
-control is the law's answer to the state that the errors led to (DART: Laskey et al., "Noise injection for robust
-imitation learning", arXiv 1703.09327). A model that has only seen clean plans takes its own errors for part of the plan
-and adds to them; one that has seen perturbed plans answers them.
+Demonstrations may be perturbed, for a model that has only seen clean plans takes its own errors for part of the plan
+and adds to them. Errors are added to the controls that are written, and what is taught at each control either
+
+* ``ignores`` them: it is the law's plan as if there were none, so that a control is computed from the problem and the
+  law rather than continued from the controls before it; or
+* ``answers`` them: it is the law's control at the state that the errors led to (DART: Laskey et al., "Noise injection
+  for robust imitation learning", arXiv 1703.09327).
 """
 
 from __future__ import annotations
@@ -43,6 +46,8 @@ from llm_agent.laws import GAIN_DECIMALS, Reasoning, format_reasoning
 if TYPE_CHECKING:
     from datasets import Dataset
 
+Errors = Literal["ignored", "answered"]
+ERRORS: tuple[Errors, ...] = ("ignored", "answered")
 Kind = Literal["expert", "varied"]
 KINDS: tuple[Kind, ...] = ("expert", "varied")
 # Gains of `varied` demonstrations are drawn uniformly between these multiples of LQR's.
@@ -60,25 +65,29 @@ class Demonstrations:
     """Flights that keep to every bound, and the law that each one follows.
 
     Attributes:
-        flights: batch of shape (count,), as written: with their perturbations.
-        taught: what the law answers at each state of the flights, (count, N, m); the controls as written where
-            nothing is perturbed.
+        flights: batch of shape (count,) that the controls taught belong to.
+        written: controls as written, errors included, (count, N, m).
+        taught: what to learn to write in their place, (count, N, m); the same where nothing is perturbed.
         K: the law each demonstration states, shape (count, m, n).
         dropped: initial states for which no law of the range kept to the bounds.
     """
 
     flights: Trajectory
+    written: Array
     taught: Array
     K: Array
     dropped: int
 
 
-def demonstrate(system: System, x0: Array, kind: Kind, seed: int = 0, perturbation: float = 0.0) -> Demonstrations:
+def demonstrate(
+    system: System, x0: Array, kind: Kind, seed: int = 0, perturbation: float = 0.0, errors: Errors = "ignored"
+) -> Demonstrations:
     """Flies one demonstration from each initial state (count, n).
 
     Args:
         perturbation: greatest standard deviation of the errors added to the controls, as a share of a third of their
             bound; each flight draws its own below it.
+        errors: whether what is taught ignores them or answers them.
 
     Raises:
         ValueError: unknown kind.
@@ -92,27 +101,31 @@ def demonstrate(system: System, x0: Array, kind: Kind, seed: int = 0, perturbati
     broken = ~_keeps_bounds(system, x0, K)
     K[broken] = _safest_gains(system, x0[broken])
     kept = _keeps_bounds(system, x0, K)
-    flights, taught = _fly_perturbed(system, x0[kept], K[kept], perturbation, derived_seed(seed, 1))
-    return Demonstrations(flights, taught, K[kept], int((~kept).sum()))
+    noise = _errors(system, int(kept.sum()), perturbation, derived_seed(seed, 1))
+    flights, written, taught = _fly_perturbed(system, x0[kept], K[kept], noise, errors)
+    return Demonstrations(flights, written, taught, K[kept], int((~kept).sum()))
 
 
-def _fly_perturbed(system: System, x0: Array, K: Array, perturbation: float, seed: int) -> tuple[Trajectory, Array]:
-    """The flights with errors added to their controls, and the law's answers along them.
-
-    A flight's errors are white noise about an offset of about the same size, as a model's own are: partly chance,
-    partly a habit.
-    """
+def _errors(system: System, count: int, perturbation: float, seed: int) -> Array:
+    """Errors of ``count`` plans, (N, count, m): white noise about an offset, as a model's are: chance and habit."""
     rng = np.random.default_rng(seed)
-    size = perturbation * system.u_scale * rng.uniform(size=(len(x0), 1))
-    offset = rng.standard_normal((len(x0), system.m))
+    size = perturbation * system.u_scale * rng.uniform(size=(count, 1))
+    offset = rng.standard_normal((count, system.m))
+    return size * (offset + rng.standard_normal((system.horizon, count, system.m)))
+
+
+def _fly_perturbed(
+    system: System, x0: Array, K: Array, noise: Array, errors: Errors
+) -> tuple[Trajectory, Array, Array]:
+    """The flights that the controls taught belong to, the controls as written, and as taught."""
     x, written, taught = x0, [], []
-    for _ in range(system.horizon):
-        u = system.saturate(-np.einsum("bij,bj->bi", K, x))
-        played = system.saturate(u + size * (offset + rng.standard_normal(u.shape)))
-        taught.append(np.round(u, DECIMALS))
-        written.append(np.round(played, DECIMALS) if perturbation else taught[-1])
-        x = system.step(x, written[-1])
-    return simulate(system, x0, np.stack(written, axis=1)), np.stack(taught, axis=1)
+    for error in noise:
+        u = np.round(system.saturate(-np.einsum("bij,bj->bi", K, x)), DECIMALS)
+        taught.append(u)
+        written.append(np.round(system.saturate(u + error), DECIMALS))
+        x = system.step(x, written[-1] if errors == "answered" else u)
+    plans = [np.stack(controls, axis=1) for controls in (written, taught)]
+    return simulate(system, x0, plans[0] if errors == "answered" else plans[1]), plans[0], plans[1]
 
 
 def _varied_gains(system: System, x0: Array, seed: int) -> Array:
@@ -148,9 +161,9 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
     # Waypoints are what the law foresees: they know nothing of errors to come.
     foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if reasoning == "waypoints" else flights.x
     thoughts = [format_reasoning(reasoning, law, x) for law, x in zip(K, foreseen, strict=True)]
-    written = [format_completion(u, thought) for u, thought in zip(flights.u_written, thoughts, strict=True)]
+    written = [format_completion(u, thought) for u, thought in zip(demonstrations.written, thoughts, strict=True)]
     taught = written
-    if not np.array_equal(demonstrations.taught, flights.u_written):
+    if not np.array_equal(demonstrations.taught, demonstrations.written):
         taught = [format_completion(u, thought) for u, thought in zip(demonstrations.taught, thoughts, strict=True)]
     prompts = prompt_rows(flights.system, flights.x[:, 0])
     return [
@@ -173,11 +186,12 @@ def make_demonstrations(
     perturbation: float = 0.0,
     variations: float = 0.0,
     reasoning: Reasoning = "brief",
+    errors: Errors = "ignored",
 ) -> tuple[Dataset, dict[str, Any]]:
     """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them.
 
     Args:
-        perturbation: see `demonstrate`.
+        perturbation, errors: see `demonstrate`.
         variations: share of the demonstrations that are of other plant parameters and horizons.
         reasoning: see `llm_agent.laws.format_reasoning`.
     """
@@ -186,16 +200,10 @@ def make_demonstrations(
     rows, plants = [], {}
     for name, share in zip(systems, _shares(count, len(systems)), strict=True):
         system = get_system(name)
-        made = [
-            demonstrate(
-                setting,
-                sample_states(setting, part, split, s),
-                kind,
-                derived_seed(SPLITS.index(split), s),
-                perturbation,
-            )
-            for setting, part, s in _settings(system, share, variations, seed)
-        ]
+        made = []
+        for setting, part, s in _settings(system, share, variations, seed):
+            x0, own = sample_states(setting, part, split, s), derived_seed(SPLITS.index(split), s)
+            made.append(demonstrate(setting, x0, kind, own, perturbation, errors))
         rows += [row for batch in made for row in demonstration_rows(batch, reasoning)]
         plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
     card = {
@@ -206,6 +214,7 @@ def make_demonstrations(
         "gain_range": GAIN_RANGE if kind == "varied" else None,
         "reasoning": reasoning,
         "perturbation": perturbation,
+        "errors": errors,
         "plants": plants,
         "versions": {name: version(name) for name in ("control-grpo", "numpy", "gymnasium", "scipy")},
     }

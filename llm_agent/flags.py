@@ -10,11 +10,11 @@ from control_envs import SYSTEMS, get_reward, get_system
 from control_envs.rewards import DEFAULT_VERSION
 from llm_agent import tiny_model
 from llm_agent.credit import CREDITS, Credit
-from llm_agent.dataset import KINDS, Kind
+from llm_agent.dataset import ERRORS, KINDS, Errors, Kind
 from llm_agent.laws import REASONINGS, Reasoning
 
 ALL = "all"
-PERTURBATION = 0.05
+PERTURBATION = 0.15
 
 
 @dataclass
@@ -45,9 +45,13 @@ class RunArguments:
     perturbation: float | None = field(
         default=None,
         metadata={
-            "help": "errors added to the demonstrations' controls, which the rest of each then answers "
+            "help": "errors added to the demonstrations' controls as the model reads them "
             f"(default {PERTURBATION} for a tiny model that is trained already, otherwise 0)"
         },
+    )
+    errors: Errors = field(
+        default="ignored",
+        metadata={"help": "what is taught after such errors: 'ignored' (as if there were none) or 'answered'"},
     )
     variations: float = field(
         default=0.0, metadata={"help": "share of demonstrations of other plant parameters and horizons"}
@@ -73,6 +77,8 @@ class RunArguments:
         for name in ("eval_states", "demonstration_count"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        if self.errors not in ERRORS:
+            raise ValueError(f"--errors must be one of {', '.join(ERRORS)}, not {self.errors!r}")
         if self.perturbation is not None and self.perturbation < 0:
             raise ValueError(f"--perturbation must not be negative, and is {self.perturbation}")
         if not 0 <= self.variations <= 1:

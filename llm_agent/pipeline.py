@@ -141,6 +141,7 @@ class Pipeline:
             usual if self.args.perturbation is None else self.args.perturbation,
             self.args.variations,
             self.args.reasoning,
+            self.args.errors,
         )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
@@ -153,7 +154,9 @@ class Pipeline:
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
         quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
+        fresh = self.args.model == tiny_model.NAME
+        trainer = make_trainer(model, tokenizer, rows, config, adapter, fresh)
+        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
     def _start(self, source: str, title: str) -> None:
         """Takes another model as this run's starting point, so that both can be evaluated side by side."""

@@ -28,7 +28,7 @@ from control_envs import (
     score_completions,
 )
 from control_envs.splits import SPLITS, split_of
-from llm_agent.dataset import GAIN_RANGE, demonstrate, demonstration_rows, make_demonstrations, make_prompts
+from llm_agent.dataset import ERRORS, GAIN_RANGE, demonstrate, demonstration_rows, make_demonstrations, make_prompts
 from llm_agent.laws import REASONINGS, format_law, parse_law
 from llm_agent.models import answer_tokens, completion_room, is_tiny, load_model
 from llm_agent.optim import MuonAdamW
@@ -301,17 +301,18 @@ def test_a_text_policy_drives_a_numeric_environment(system):
 # -- perturbed demonstrations, variations, reasoning, curriculum -----------------------------------------------
 
 
-def test_perturbed_demonstrations_teach_the_law_at_the_states_that_errors_lead_to(system):
+@pytest.mark.parametrize("errors", ERRORS)
+def test_perturbed_demonstrations_teach_what_the_law_says_in_their_place(system, errors):
     x0 = sample_states(system, 40, "train")
-    made = demonstrate(system, x0, "varied", perturbation=0.1)
-    flights = made.flights
-    want = system.saturate(-np.einsum("bij,bkj->bki", made.K, flights.x[:, :-1]))
+    made = demonstrate(system, x0, "varied", perturbation=0.1, errors=errors)
+    want = system.saturate(-np.einsum("bij,bkj->bki", made.K, made.flights.x[:, :-1]))
     np.testing.assert_allclose(made.taught, want, atol=0.005 + 1e-9)
-    errors = (flights.u_written - made.taught) / system.u_scale
-    assert 0.03 < errors.std() < 0.15
-    assert np.abs(flights.u_written).max() <= np.abs(system.u_bounds).max()
+    added = (made.written - made.taught) / system.u_scale
+    assert 0.03 < added.std() < 0.15
+    assert np.abs(made.written).max() <= np.abs(system.u_bounds).max()
     clean = demonstrate(system, x0, "varied")
-    assert np.array_equal(clean.taught, clean.flights.u_written)
+    assert np.array_equal(clean.taught, clean.written)
+    assert np.array_equal(made.flights.u, made.written if errors == "answered" else clean.taught)
 
 
 def test_labels_of_perturbed_demonstrations_are_what_is_taught(tiny):
