@@ -46,7 +46,7 @@ class RunArguments:
         default=None,
         metadata={
             "help": "errors added to the demonstrations' controls as the model reads them "
-            f"(default {PERTURBATION} for a tiny model that is trained already, otherwise 0)"
+            f"(default {PERTURBATION} for the tiny model, whose every number is one token, otherwise 0)"
         },
     )
     errors: Errors = field(

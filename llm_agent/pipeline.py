@@ -130,8 +130,7 @@ class Pipeline:
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
-        name = self.args.model
-        usual = PERTURBATION if is_tiny(name) and name != tiny_model.NAME else 0.0
+        usual = PERTURBATION if is_tiny(self.args.model) else 0.0
         rows, card = make_demonstrations(
             self.args.systems,
             count,

@@ -67,6 +67,15 @@ def _recipe(options: Options) -> list[Variant]:
     return found
 
 
+def _errors(options: Options) -> list[Variant]:
+    kinds = {"clean": ["0"], "ignored": ["0.15"], "answered": ["0.05", "--errors", "answered"]}
+    return [
+        Variant(f"{system}-{name}", ["--system", system, "--model", "tiny", "--perturbation", *flags])
+        for system in options.systems
+        for name, flags in kinds.items()
+    ]
+
+
 def _rewards(options: Options) -> list[Variant]:
     choices = {version: ["--reward-version", version] for version in REWARDS}
     return _each(options, {**choices, "1.3 at temperature 1.5": ["--temperature", "1.5"]})
@@ -138,6 +147,7 @@ def _reasoning(options: Options) -> list[Variant]:
 
 STUDIES = {
     "recipe": Study("Does GRPO improve on its SFT, from scratch and from a pretrained model?", _recipe),
+    "errors": Study("What should demonstrations teach about a model's own errors (from scratch)?", _errors),
     "rewards": Study("Which reward version teaches most, by measures that no version owns?", _rewards),
     "credit": Study("Does crediting each token with what came after it help?", _credit),
     "curriculum": Study("Does it pay to begin with easy initial states?", _curriculum),

@@ -119,11 +119,11 @@ def _dynamics(found: Mapping[str, Sequence[RunFolder]]) -> str:
             [
                 name,
                 _steps_to_convergence(logs),
-                f"{_over(logs, 'groups/reward_min', min):.0f} to {_over(logs, 'groups/reward_max', max):.0f}",
+                " to ".join(_shown(_over(logs, f"groups/reward_{how.__name__}", how), 0) for how in (min, max)),
                 _shares(logs, "variance_share_of_rewards/"),
                 _shares(logs, "variance_share/"),
-                f"{_over(logs, 'groups/largest_advantage', np.mean):.2f}",
-                f"{100 * (1 - _over(logs, 'control/parsed', np.mean)):.1f}",
+                _shown(_over(logs, "groups/largest_advantage", np.mean), 2),
+                _shown(100 * (1 - _over(logs, "control/parsed", np.mean)), 1),
             ]
         )
     head = ["variant", "converged at", "rewards", "variance by reward", "variance by term", "largest", "no plan %"]
@@ -133,6 +133,10 @@ def _dynamics(found: Mapping[str, Sequence[RunFolder]]) -> str:
 def _over(logs: Sequence[Sequence[Mapping[str, Any]]], key: str, how: Callable[[list[float]], Any]) -> float:
     values = [row[key] for rows in logs for row in rows if row.get(key) is not None]
     return float(how(values)) if values else float("nan")
+
+
+def _shown(value: float, decimals: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{decimals}f}"
 
 
 def _shares(logs: Sequence[Sequence[Mapping[str, Any]]], prefix: str) -> str:
