@@ -31,7 +31,7 @@ def train(steps, fourier=True, learning_rate=None, **choices):
     from llm_agent.tiny_model import build_tiny
 
     with tempfile.TemporaryDirectory() as folder:
-        argv = ["--max_steps", str(steps), "--output-dir", folder, "--save_strategy", "no"]
+        argv = ["--model", "tiny", "--max_steps", str(steps), "--output-dir", folder, "--save_strategy", "no"]
         config = parse("sft", argv).sft
         if learning_rate:
             config.learning_rate = learning_rate

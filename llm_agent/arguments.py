@@ -17,6 +17,7 @@ from trl import GRPOConfig, SFTConfig, TrlParser
 
 from control_envs.rewards import DEFAULT_VERSION
 from llm_agent import tiny_model
+from llm_agent.checkpoints import BASE
 from llm_agent.flags import GRPOArguments, RunArguments
 from llm_agent.models import is_tiny
 from llm_agent.policy import Sampling
@@ -120,7 +121,7 @@ def hardware() -> dict[str, Any]:
 
 def _parse(dataclasses: Any, phase: str, argv: Sequence[str]) -> tuple[Any, Any]:
     parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
-    model = _flag(argv, "--model") or tiny_model.NAME
+    model = _flag(argv, "--model") or BASE
     parser.set_defaults_with_config(output_dir="", **hardware(), **preset(model, phase))
     args, config = parser.parse_args_and_config(argv)
     return args, config

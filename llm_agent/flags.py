@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from baselines.compare import STATES
 from control_envs import SYSTEMS, get_reward, get_system
 from control_envs.rewards import DEFAULT_VERSION
-from llm_agent import tiny_model
+from llm_agent.checkpoints import BASE
 from llm_agent.credit import CREDITS, Credit
 from llm_agent.dataset import ERRORS, KINDS, Errors, Kind
 from llm_agent.laws import REASONINGS, Reasoning
@@ -26,8 +26,10 @@ class RunArguments:
         metadata={"help": f"a plant ({', '.join(SYSTEMS)}), several with commas between, or '{ALL}'"},
     )
     model: str = field(
-        default=tiny_model.NAME,
-        metadata={"help": "'tiny' (from scratch), a run folder, a Hugging Face folder, or a hub id"},
+        default=BASE,
+        metadata={
+            "help": "'tiny-base' (pretrained), 'tiny' (from scratch), a run folder, a Hugging Face folder, a hub id"
+        },
     )
     demonstrations: Kind = field(
         default="varied",

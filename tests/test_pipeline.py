@@ -25,7 +25,7 @@ from llm_agent.tokenizer import build_tokenizer
 
 SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
-GRPO = ["--max_steps", "4", "--save_steps", "2", "--num_generations", "4", *SMALL]
+GRPO = ["--max_steps", "4", "--save_steps", "2", "--num_generations", "4", "--eval-every", "2", *SMALL]
 
 
 def start(module, *args, cwd):
@@ -99,10 +99,14 @@ def test_the_main_job_leaves_a_whole_run(main_job):
         logged = [row["step"] for row in run_folder.metrics(phase)]
         assert logged[-1] == steps
         assert sorted(logged) == logged
+    held_out = [row for row in run_folder.metrics("grpo") if "held_out/greedy/reward" in row]
+    assert [row["step"] for row in held_out] == [0, 2, 4]
+    assert [row["step"] for row in run_folder.metrics("grpo") if "loss" in row] == [1, 2, 3, 4]
     last = [row for row in run_folder.metrics("grpo") if "reward" in row][-1]
     assert {"rewards/control/mean", "rewards/format_exact/mean", "rewards/format_approximate/mean"} <= set(last)
     assert any(key.startswith("reward_terms/") for key in last)
     assert any(key.startswith("verdicts/") for key in last)
+    assert {"groups/largest_advantage", "groups/without_signal", "variance_share_of_rewards/control"} <= set(last)
     report = json.loads((run_folder.path / "evaluation.json").read_text())["double_integrator"]
     models = {"SFT greedy", "SFT sampled", "GRPO greedy", "GRPO sampled"}
     assert set(report["policies"]) == {"optimum J*", *models, "LQR"}
@@ -208,6 +212,13 @@ def test_zero_shot(grpo):
         (["--reward-version", "7"], "Known versions"),
         (["--model", "no/such-model"], "cannot load model 'no/such-model'"),
         (["--zero-shot", "--sft-from", "x"], "exclude each other"),
+        (["--credit", "all"], "--credit must be one of outcome, process, to_go"),
+        (["--reasoning", "long"], "--reasoning must be one of none, brief, waypoints"),
+        (["--errors", "kept"], "--errors must be one of ignored, answered"),
+        (["--perturbation", "-1"], "--perturbation must not be negative"),
+        (["--variations", "2"], "--variations is a share"),
+        (["--curriculum", "2"], "--curriculum is a share"),
+        (["--eval-every", "-1"], "--eval-every must not be negative"),
         (["--max_steps", "-1"], "--max_steps must be at least 1"),
         (["--resume", "--output-dir", "nowhere"], "nowhere holds no run"),
         (["--max_completion_length", "10"], "takes 57 tokens"),
