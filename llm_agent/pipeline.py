@@ -19,7 +19,6 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
 from baselines.files import write_json
-from llm_agent import tiny_model
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
@@ -153,9 +152,7 @@ class Pipeline:
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
         quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        fresh = self.args.model == tiny_model.NAME
-        trainer = make_trainer(model, tokenizer, rows, config, adapter, fresh)
-        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
+        self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
 
     def _start(self, source: str, title: str) -> None:
         """Takes another model as this run's starting point, so that both can be evaluated side by side."""

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,8 +20,6 @@ from llm_agent.tokenizer import number_families
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-NUMBER_WIDTH = 0.06  # of the soft targets, in units of the value
 
 
 class NumberTargets:
@@ -60,12 +57,11 @@ class TinySFTTrainer(SFTTrainer):
     """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers.
 
     Args:
-        number_width: initial width of the soft targets (see `NumberTargets`); 0 for plain targets, as for a model that
-            knows its numbers already.
+        number_width: initial width of the soft targets (see `NumberTargets`); 0 for plain targets.
         muon: Muon for the hidden matrices, otherwise AdamW for all weights.
     """
 
-    def __init__(self, *args: Any, number_width: float = NUMBER_WIDTH, muon: bool = True, **kwargs: Any):
+    def __init__(self, *args: Any, number_width: float = 0.06, muon: bool = True, **kwargs: Any):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
@@ -125,12 +121,11 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 
 def make_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, config: SFTConfig, peft_config: Any, fresh: bool
+    model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, config: SFTConfig, peft_config: Any
 ) -> SFTTrainer:
-    """The trainer of the SFT phase; a fresh model has yet to learn which numbers are near each other."""
-    tiny = partial(TinySFTTrainer, number_width=NUMBER_WIDTH if fresh else 0.0)
-    make = tiny if holds_tiny(model) else SFTTrainer
-    return make(
+    """The trainer of the SFT phase."""
+    trainer_class = TinySFTTrainer if holds_tiny(model) else SFTTrainer
+    return trainer_class(
         model=model,
         args=config,
         train_dataset=tokenize(dataset, tokenizer),
