@@ -322,7 +322,7 @@ def test_labels_of_perturbed_demonstrations_are_what_is_taught(tiny):
         asked = len(tokenizer(row["prompt"]).input_ids)
         assert tokenizer.decode(encoded["input_ids"]) == row["prompt"] + row["completion"] + tokenizer.eos_token
         assert tokenizer.decode(encoded["labels"][asked:]) == row["taught"] + tokenizer.eos_token
-        assert row["taught"] != row["completion"]
+    assert sum(row["taught"] != row["completion"] for row in rows) > 4  # a flight's errors may be too small to show
 
 
 def test_perturbed_demonstrations_need_one_token_a_number(tiny):
