@@ -86,11 +86,9 @@ def _process(groups: Array) -> Array:
 
 
 def _to_go(groups: Array, whole: Array) -> Array:
-    returns = _from_here_on(groups)
+    returns = np.where(np.isnan(groups[..., :1]), np.nan, _from_here_on(groups))
     spread = whole.std(1, ddof=1)[:, None, None]
-    return (returns - np.nanmean(np.where(np.isnan(groups[..., :1]), np.nan, returns), axis=1, keepdims=True)) / (
-        spread + _TINY
-    )
+    return (returns - np.nanmean(returns, axis=1, keepdims=True)) / (spread + _TINY)
 
 
 def _from_here_on(groups: Array) -> Array:

@@ -118,14 +118,17 @@ def _fly_perturbed(
     system: System, x0: Array, K: Array, noise: Array, errors: Errors
 ) -> tuple[Trajectory, Array, Array]:
     """The flights that the controls taught belong to, the controls as written, and as taught."""
-    x, written, taught = x0, [], []
+    if errors == "ignored":
+        flights = fly_feedback(system, x0, K, DECIMALS)
+        written = np.round(system.saturate(flights.u + np.moveaxis(noise, 0, 1)), DECIMALS)
+        return flights, written, flights.u
+    x, answers, plan = x0, [], []
     for error in noise:
-        u = np.round(system.saturate(-np.einsum("bij,bj->bi", K, x)), DECIMALS)
-        taught.append(u)
-        written.append(np.round(system.saturate(u + error), DECIMALS))
-        x = system.step(x, written[-1] if errors == "answered" else u)
-    plans = [np.stack(controls, axis=1) for controls in (written, taught)]
-    return simulate(system, x0, plans[0] if errors == "answered" else plans[1]), plans[0], plans[1]
+        answers.append(np.round(system.saturate(-np.einsum("bij,bj->bi", K, x)), DECIMALS))
+        plan.append(np.round(system.saturate(answers[-1] + error), DECIMALS))
+        x = system.step(x, plan[-1])
+    written = np.stack(plan, axis=1)
+    return simulate(system, x0, written), written, np.stack(answers, axis=1)
 
 
 def _varied_gains(system: System, x0: Array, seed: int) -> Array:
