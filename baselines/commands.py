@@ -1,4 +1,4 @@
-"""What the commands of this package share."""
+"""What all commands share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 
 from control_envs import SYSTEMS, System, get_system
+
+
+class CommandError(Exception):
+    """Something went wrong in the middle of the work, and is said in one line."""
 
 
 def systems_named(name: str) -> list[System]:
@@ -17,14 +21,20 @@ def systems_named(name: str) -> list[System]:
     return list(SYSTEMS.values()) if name == "all" else [get_system(part) for part in name.split(",")]
 
 
-def guarded(work: Callable[[], None], stopped: str) -> int:
-    """Runs a command's work; bad input gives one line and exit code 2, Ctrl-C the line ``stopped`` and 130."""
+def guarded(work: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a command's work and returns its exit code.
+
+    Bad input, and a file that cannot be read or written, gives one line and 2, a `CommandError` 1, Ctrl-C the line
+    ``stopped`` and 130.
+    """
     try:
-        work()
+        return work() or 0
     except (ValueError, ImportError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(stopped, file=sys.stderr)
+        print(f"\n{stopped}", file=sys.stderr)
         return 130
-    return 0

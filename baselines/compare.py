@@ -25,7 +25,7 @@ from baselines.files import write_json, write_text
 from baselines.flying import NOMINAL, Scenario
 from baselines.optimum import Optimum, solve_all
 from baselines.policies import MPCPolicy, OptimalPlan, Policy, finite_horizon_lqr_policy, lqr_policy
-from baselines.ppo import trained_policies
+from baselines.ppo_policy import trained_policies
 from baselines.tables import (
     COST_RATIO,
     MAIN,

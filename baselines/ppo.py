@@ -4,8 +4,9 @@
     python -m baselines.ppo --system all --seeds 3
     python -m baselines.ppo --system van_der_pol --seed 0 --resume
 
-A run folder ``runs/ppo/SYSTEM/seed_K`` holds the policy (``policy.zip``), the normaliser's statistics beside it
-(``normaliser.pkl``: without them the policy is worth nothing), the settings (``ppo.json``) and checkpoints.
+A run folder ``runs/ppo/SYSTEM/seed_K`` holds the trained policy with the statistics that its observations are
+normalised by (``policy.safetensors``), the settings (``ppo.json``), and Stable-Baselines3's own checkpoints. The latter
+are pickles, which can run any code: they are read by ``--resume`` alone. Resume no run that you have from a stranger.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ import gymnasium as gym
 import numpy as np
 
 from baselines.commands import guarded, systems_named
-from baselines.files import write_json
-from baselines.policies import Feedback
+from baselines.files import flush, locked, read_record, replacing, write_json
 from control_envs import SYSTEMS, System
 from control_envs._extras import need
 from control_envs.envs import ControlEnv
-from control_envs.systems.base import Array
 from control_envs.wrappers import StageCostReward
 
 OUTPUT = Path("runs/ppo")
 CHECKPOINTS = 10
 REWARDS = ("stage_cost", "score")
-POLICY, NORMALISER, SETTINGS = "policy.zip", "normaliser.pkl", "ppo.json"
+POLICY, SETTINGS = "policy.safetensors", "ppo.json"
+MODEL, NORMALISER = "model.zip", "normaliser.pkl"  # of a checkpoint
+STATISTICS = ("observation_mean", "observation_variance")  # beside the weights
 
 
 @dataclass(frozen=True)
@@ -142,18 +143,32 @@ def train(
     Raises:
         ValueError: the folder holds a run already and ``resume`` is not set, or holds a run with other settings.
     """
-    sb3 = need("stable_baselines3", "ppo")
     settings = settings or settings_for(system)
     folder = run_folder(output, system, seed)
     record = {"system": system.to_dict(), "seed": seed, "settings": _plain(settings)}
-    if _claim(folder, record, resume):
-        return folder
-    env, last = _environments(system, settings), _last_checkpoint(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        if not _claim(folder, record, resume):
+            _train(folder, record, system, settings, seed, progress, callbacks)
+    return folder
+
+
+def _train(
+    folder: Path,
+    record: dict[str, Any],
+    system: System,
+    settings: PPOSettings,
+    seed: int,
+    progress: bool,
+    callbacks: Sequence[Any],
+) -> None:
+    sb3 = need("stable_baselines3", "ppo")
+    env, last = environments(system, settings), _last_checkpoint(folder)
     if last:
         env = type(env).load(str(last / NORMALISER), env.venv)
-        model = sb3.PPO.load(last / POLICY, env=env, device="cpu")
+        model = sb3.PPO.load(last / MODEL, env=env, device="cpu")
     else:
-        model = _new_model(env, settings, seed)
+        model = new_model(env, settings, seed)
     env.training = False  # until the first rollout starts, so that learn()'s own reset leaves no trace
     model.learn(
         settings.total_timesteps - model.num_timesteps,
@@ -161,19 +176,18 @@ def train(
         reset_num_timesteps=False,
         progress_bar=progress,
     )
-    _save(model, env, folder)
+    with replacing(folder / POLICY) as part:
+        need("safetensors.torch", "ppo").save_file(_tensors(model, env), part)
     write_json(folder / SETTINGS, {**record, "done": True})
-    return folder
 
 
 def _claim(folder: Path, record: dict[str, Any], resume: bool) -> bool:
     """Makes the folder this run's own; whether it is finished already."""
     path = folder / SETTINGS
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(path, {**record, "done": False})
         return False
-    kept = json.loads(path.read_text())
+    kept = read_run(path)
     done = kept.pop("done")
     kept["settings"] = _plain(PPOSettings()) | kept["settings"]  # an older record lacks settings that came later
     if not resume:
@@ -188,7 +202,8 @@ def _plain(settings: PPOSettings) -> dict[str, Any]:
     return json.loads(json.dumps(asdict(settings)))
 
 
-def _new_model(env: Any, settings: PPOSettings, seed: int) -> Any:
+def new_model(env: Any, settings: PPOSettings, seed: int | None) -> Any:
+    """An untrained model; a seed sets all global random streams."""
     utils = need("stable_baselines3.common.utils", "ppo")
     return need("stable_baselines3", "ppo").PPO(
         "MlpPolicy",
@@ -207,7 +222,7 @@ def _new_model(env: Any, settings: PPOSettings, seed: int) -> Any:
     )
 
 
-def _environments(system: System, settings: PPOSettings) -> Any:
+def environments(system: System, settings: PPOSettings) -> Any:
     """Normalised parallel environments."""
 
     def one() -> gym.Env:
@@ -253,48 +268,37 @@ def _checkpoints(folder: Path, seed: int, every: int) -> Any:
 def _save(model: Any, env: Any, folder: Path) -> None:
     """The policy and its normaliser, each whole or not at all, the policy last: where it is, both are."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, save in ((NORMALISER, env.save), (POLICY, model.save)):
+    for name, save in ((NORMALISER, env.save), (MODEL, model.save)):
         part = folder / f"part_{name}"
         save(str(part))
+        flush(part)
         part.replace(folder / name)
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
-    whole = [path.parent for path in folder.glob(f"checkpoint_*/{POLICY}")]
+    whole = [path.parent for path in folder.glob(f"checkpoint_*/{MODEL}")]
     return max(whole, key=lambda path: int(path.name.rpartition("_")[2]), default=None)
 
 
-# -- use -----------------------------------------------------------------------------------------------------
+def _tensors(model: Any, normaliser: Any) -> dict[str, Any]:
+    """What makes a policy: its weights, and the statistics that observations are normalised by."""
+    torch = need("torch", "ppo")
+    rms = normaliser.obs_rms
+    statistics = {key: torch.as_tensor(value) for key, value in zip(STATISTICS, (rms.mean, rms.var), strict=True)}
+    return {**model.policy.state_dict(), **statistics}
 
 
-def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
-    """A trained policy as a feedback law."""
-    sb3 = need("stable_baselines3", "ppo")
-    vec_env = need("stable_baselines3.common.vec_env", "ppo")
-    env = vec_env.DummyVecEnv([lambda: ControlEnv(system)])
-    normaliser = vec_env.VecNormalize.load(str(folder / NORMALISER), env)
-    return feedback(sb3.PPO.load(folder / POLICY, device="cpu"), normaliser, system, name)
+def read_run(path: Path) -> dict[str, Any]:
+    """What ppo.json says.
 
-
-def feedback(model: Any, normaliser: Any, system: System, name: str = "PPO") -> Feedback:
-    """A model and its normaliser as a feedback law on physical states and controls (the mean action, no noise)."""
-    env = ControlEnv(system)
-
-    def law(x: Array, k: int) -> Array:
-        actions, _ = model.predict(normaliser.normalize_obs(x), deterministic=True)
-        return system.saturate(env.to_control(actions))
-
-    return Feedback(name, law)
-
-
-def trained_policies(output: Path, system: System) -> list[Feedback]:
-    """Every finished policy of a plant with exactly these settings, one a seed."""
-    found = []
-    for path in sorted(output.glob(f"{system.name}/seed_*/{SETTINGS}")):
-        record = json.loads(path.read_text())
-        if record["done"] and record["system"] == system.to_dict():
-            found.append(load_policy(path.parent, system, f"PPO seed {record['seed']}"))
-    return found
+    Raises:
+        ValueError: it is damaged or something else.
+    """
+    record = read_record(path)
+    missing = {"system", "seed", "settings", "done"} - set(record)
+    if missing:
+        raise ValueError(f"{path} is no record of a PPO run: it lacks {', '.join(sorted(missing))}")
+    return record
 
 
 # -- command -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from baselines.files import write_text
+from baselines.files import flush, write_text
 from llm_agent.run_folder import COMPLETE, RunFolder, read_jsonl
 
 
@@ -66,6 +66,7 @@ class MarkComplete(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            flush(folder)
             write_text(folder / COMPLETE, "")
 
 

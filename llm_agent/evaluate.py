@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from baselines.commands import guarded
 from baselines.compare import STATES, Contest, Outcome, hold
 from baselines.compare import to_markdown as comparison_to_markdown
-from baselines.files import write_json, write_text
+from baselines.files import locked, write_json, write_text
 from baselines.lqr import lqr
 from baselines.policies import Policy, RecedingTextPolicy, TextPolicy, lqr_policy
 from control_envs import System, get_system
@@ -134,7 +135,15 @@ def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = N
 
     Returns:
         The reports by plant.
+
+    Raises:
+        ValueError: no phase is finished yet, or another process is working in the folder.
     """
+    with locked(run.path):
+        return _evaluate_run(run, states, seed)
+
+
+def _evaluate_run(run: RunFolder, states: int | None, seed: int | None) -> dict[str, Any]:
     from llm_agent.report import draw_run
 
     settings = run.settings
@@ -162,7 +171,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.states is not None and args.states < 1:
         parser.error("--states must be at least 1")
-    try:
+
+    def work() -> None:
         system = get_system(args.system)
         runs = [m for m in args.models if (Path(m) / "run.json").is_file()]
         for name in runs:
@@ -177,10 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 args.output_dir.mkdir(parents=True, exist_ok=True)
                 write_json(args.output_dir / "evaluation.json", {system.name: report})
                 write_text(args.output_dir / "evaluation.md", to_markdown(report))
-    except (ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return guarded(work)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,15 @@ class GRPOArguments(RunArguments):
     eval_every: int = field(
         default=0, metadata={"help": "steps between evaluations on validation states while training; 0 for none"}
     )
+    patience: int = field(
+        default=20,
+        metadata={
+            "help": "steps in a row without any group to learn from, or with too few plans, that end training; 0: none"
+        },
+    )
+    least_parsed: float = field(
+        default=0.05, metadata={"help": "share of completions with a plan that is too few, once more had one"}
+    )
     sft_from: str | None = field(
         default=None, metadata={"help": "start GRPO from this run or model instead of running SFT first"}
     )
@@ -127,6 +136,10 @@ class GRPOArguments(RunArguments):
             raise ValueError(f"--curriculum is a share of training, between 0 and 1, not {self.curriculum}")
         if self.eval_every < 0:
             raise ValueError(f"--eval-every must not be negative, and is {self.eval_every}")
+        if self.patience < 0:
+            raise ValueError(f"--patience must not be negative, and is {self.patience}")
+        if not 0 <= self.least_parsed <= 1:
+            raise ValueError(f"--least-parsed is a share, between 0 and 1, not {self.least_parsed}")
         if self.zero_shot and self.sft_from:
             raise ValueError("--zero-shot and --sft-from exclude each other: both say what GRPO starts from")
 

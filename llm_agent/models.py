@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from control_envs import System, format_completion, get_system
+from control_envs import System, format_completion, format_prompt, get_system
 from llm_agent import checkpoints, tiny_model
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
@@ -44,6 +44,7 @@ def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tupl
 def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenizer]:
     if str(name) == tiny_model.NAME:
         return tiny_model.build_tiny(seed)
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     source, tokenizer = resolve(name), load_tokenizer(name)
@@ -56,8 +57,14 @@ def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenize
             model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
             if tiny_model.holds_tiny(model):
                 model.float()  # shipped models are stored in half precision
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise _cannot_load(name, error) from error
+    embedded = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > embedded:
+        raise ValueError(
+            f"{name}: its tokenizer has {len(tokenizer)} tokens and its model {embedded}, so that they do not belong "
+            "together; copy the tokenizer's files from where the model comes from"
+        )
     return model, tokenizer
 
 
@@ -121,6 +128,22 @@ def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:
     """Chooses the attention that trains the tiny model fastest: torch's fused one is slow in bfloat16 on a CPU."""
     if bf16 and use_cpu and tiny_model.holds_tiny(model):
         model.set_attn_implementation("eager")
+
+
+def check_spelling(tokenizer: Tokenizer, systems: list[str]) -> None:
+    """Makes sure that a tokenizer can write the problems it is meant for.
+
+    Raises:
+        ValueError: it cannot spell the prompt of a plant.
+    """
+    for system in map(get_system, systems):
+        prompt = format_prompt(system, system.x0_bounds[:, 0])
+        spelt = str(tokenizer.decode(tokenizer(prompt).input_ids, skip_special_tokens=True))
+        if "".join(spelt.split()) != "".join(prompt.split()):
+            raise ValueError(
+                f"the tokenizer cannot spell {system.name}'s prompt, and reads it as {spelt[:60]!r}...: "
+                "this model was made for something else; choose another --model"
+            )
 
 
 def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:

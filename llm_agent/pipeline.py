@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,14 +17,25 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
-from baselines.files import write_json
+from baselines.commands import guarded
+from baselines.files import locked, replacing, write_json
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
 from llm_agent.flags import PERTURBATION, GRPOArguments
+from llm_agent.guards import StopWhenBroken, written_or_said
 from llm_agent.held_out import HeldOut
-from llm_agent.models import completion_room, is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve
+from llm_agent.models import (
+    check_spelling,
+    completion_room,
+    is_tiny,
+    load_model,
+    load_tokenizer,
+    lora_config,
+    quicken,
+    resolve,
+)
 from llm_agent.process_grpo import ControlGRPOTrainer
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
@@ -39,19 +49,14 @@ GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "e
 def command(kind: str, argv: Sequence[str] | None = None) -> int:
     """What ``train_sft`` and ``train_grpo`` do; bad input gives one line and exit code 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    try:
+
+    def work() -> None:
         run, job = _open_or_create(kind, argv)
         print(f"run folder: {run.path}")
-        Pipeline(run, job).go()
-    except (ValueError, ImportError, FileNotFoundError) as error:
-        if os.environ.get("CONTROL_GRPO_DEBUG"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; go on with  --resume", file=sys.stderr)
-        return 130
-    return 0
+        with locked(run.path), written_or_said(run):
+            Pipeline(run, job).go()
+
+    return guarded(work, "stopped: go on with --resume")
 
 
 def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, Job]:
@@ -68,13 +73,20 @@ def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, Job]:
 
 
 def _check(job: Job) -> None:
-    """What can be known before hours of training: the model can be had, runs have a length, answers fit."""
+    """What can be known before hours of training: the model can be had, runs have a length, answers fit.
+
+    Raises:
+        ValueError: something is amiss.
+    """
     for config in filter(None, (job.sft, job.grpo)):
+        if config.hub_token:
+            raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
         if config.max_steps < 1:
             raise ValueError(
                 f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps"
             )
     tokenizer = load_tokenizer(job.start or job.args.model)
+    check_spelling(tokenizer, job.args.systems)
     if job.grpo:
         completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
 
@@ -143,7 +155,8 @@ class Pipeline:
         )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
-        rows.to_parquet(folder / "demonstrations.parquet")
+        with replacing(folder / "demonstrations.parquet") as part:
+            rows.to_parquet(part)
         write_json(folder / "card.json", card)
 
     def _sft(self, config: SFTConfig, title: str) -> None:
@@ -182,6 +195,7 @@ class Pipeline:
             credit=args.credit,
             reward_version=args.reward_version,
         )
+        model.generation_config.update(do_sample=True, **self.run.settings["sampling"])  # saved with the model
         if args.eval_every:
             trainer.add_callback(HeldOut(trainer, self.run, args.eval_every))
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
@@ -194,7 +208,8 @@ class Pipeline:
 
     def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
         add_phase_callbacks(trainer, self.run, phase, title, shown)
-        for callback in self.callbacks:
+        limits = (self.args.patience, self.args.least_parsed) if isinstance(self.args, GRPOArguments) else ()
+        for callback in (StopWhenBroken(self.run, phase, *limits), *self.callbacks):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
         trainer.save_model(str(self.run.path / phase))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,15 @@ class Sampling:
     top_k: int = 0
     min_p: float | None = None
 
+    @classmethod
+    def of(cls, model: Model) -> Sampling:
+        """As the model's own ``generation_config`` says, where it says that the model is to be sampled."""
+        config = getattr(model, "generation_config", None)
+        if config is None or not config.do_sample:
+            return cls()
+        said = {f.name: getattr(config, f.name, None) for f in fields(cls)}
+        return cls(**{name: value for name, value in said.items() if value is not None})
+
 
 class LLMPolicy:
     """A causal language model that answers control problems.
@@ -33,7 +42,7 @@ class LLMPolicy:
     Args:
         model: a causal model.
         tokenizer: its tokenizer, with a padding token.
-        sampling: how sampled answers are drawn.
+        sampling: how sampled answers are drawn; by default as the model's ``generation_config`` says.
         max_new_tokens: where an answer that does not end is cut off.
         batch_size: prompts answered at a time.
     """
@@ -47,7 +56,7 @@ class LLMPolicy:
         batch_size: int = 256,
     ):
         self.model, self.tokenizer = model, tokenizer
-        self.sampling = sampling or Sampling()
+        self.sampling = sampling or Sampling.of(model)
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
 
     @classmethod
@@ -103,7 +112,9 @@ class LLMPolicy:
         import torch
         from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
-        sampling = {"do_sample": False} if greedy else {"do_sample": True, **vars(self.sampling)}
+        sampling: dict[str, Any] = {"do_sample": False}
+        if not greedy:  # min_p is said even where it does nothing: what is left open is the model's own to say
+            sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
         config = GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             pad_token_id=self.tokenizer.pad_token_id,

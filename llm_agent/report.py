@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from baselines.commands import guarded
 from baselines.compare import Outcome
 from baselines.files import write_text
 from baselines.pictures import draw_flights, new_figure
@@ -143,14 +144,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--marker", default="main job", help="the marker's name (default 'main job')")
     parser.add_argument("--pictures", action="store_true", help="copy the pictures to docs/pictures and show them")
     args = parser.parse_args(argv)
-    try:
+
+    def work() -> None:
         run = RunFolder.open(args.run)
         text = summarise_run(run)
         insert(args.into, args.marker, text + "\n\n" + (copy_pictures(run, args.into) if args.pictures else ""))
-    except (ValueError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return guarded(work)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from baselines.files import write_json
+from baselines.files import LOCK, locked, read_record, write_json
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -44,31 +44,22 @@ class RunFolder:
         Raises:
             ValueError: the folder already holds a run, or other files.
         """
-        folder = Path(path) if path else _fresh(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}")
-        if (folder / "run.json").exists():
-            raise ValueError(f"{folder} already holds a run: add --resume to go on with it, or choose another folder")
-        if folder.exists() and any(folder.iterdir()):
-            raise ValueError(f"{folder} is not empty and holds no run: choose another --output-dir")
-        folder.mkdir(parents=True, exist_ok=True)
-        run = cls(folder)
-        run._write(
-            {
-                "settings": settings,
-                "command": " ".join(["python", "-m", *_module_and_arguments()]),
-                "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-                "commit": _git_commit(),
-                "versions": _versions(),
-                "machine": {
-                    "platform": platform.platform(),
-                    "python": platform.python_version(),
-                    "cores": os.cpu_count(),
-                    "threads": _threads(),
-                },
-                "phases": {},
-            }
-        )
+        run = cls(Path(path) if path else _fresh(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}"))
+        run.path.mkdir(parents=True, exist_ok=True)
+        with locked(run.path):
+            run._check_free()
+            run._write(_new_record(settings))
         run._link_latest()
         return run
+
+    def _check_free(self) -> None:
+        there = {file.name for file in self.path.iterdir()} - {LOCK}
+        if "run.json" in there:
+            raise ValueError(
+                f"{self.path} already holds a run: add --resume to go on with it, or choose another folder"
+            )
+        if there:
+            raise ValueError(f"{self.path} is not empty and holds no run: choose another --output-dir")
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> RunFolder:
@@ -87,8 +78,15 @@ class RunFolder:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What run.json says."""
-        return json.loads((self.path / "run.json").read_text())
+        """What run.json says.
+
+        Raises:
+            ValueError: it is damaged, or is no record of a run.
+        """
+        record = read_record(self.path / "run.json")
+        if not isinstance(record.get("settings"), dict) or not isinstance(record.get("phases"), dict):
+            raise ValueError(f"{self.path / 'run.json'} is no record of a run: it lacks settings or phases")
+        return record
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -158,12 +156,32 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def _fresh(path: Path) -> Path:
-    """The path itself, or with a number behind it if it is taken."""
+    """A new folder: the path itself, or with a number behind it if it is taken."""
     candidate, i = path, 1
-    while candidate.exists():
-        i += 1
-        candidate = path.with_name(f"{path.name}-{i}")
-    return candidate
+    while True:
+        try:
+            candidate.mkdir(parents=True)
+            return candidate
+        except FileExistsError:
+            i += 1
+            candidate = path.with_name(f"{path.name}-{i}")
+
+
+def _new_record(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "settings": settings,
+        "command": " ".join(["python", "-m", *_module_and_arguments()]),
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": _git_commit(),
+        "versions": _versions(),
+        "machine": {
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "threads": _threads(),
+        },
+        "phases": {},
+    }
 
 
 def _module_and_arguments() -> list[str]:

@@ -16,7 +16,10 @@ from llm_agent.run_folder import RUNS, RunFolder, list_runs
 
 def describe(run: RunFolder) -> list[str]:
     """One row: name, start, model, plants, seed, phases done, headline."""
-    record, settings = run.record, run.settings
+    try:
+        record, settings = run.record, run.settings
+    except ValueError as error:
+        return [run.path.name, str(error), "", "", "", "", ""]
     return [
         run.path.name,
         record["started"][:16].replace("T", " "),

@@ -135,13 +135,13 @@ def _zero_shot(options: Options) -> list[Variant]:
 
 
 def _reasoning(options: Options) -> list[Variant]:
-    steps = options.steps or 1500
-    found = []
+    steps, found = options.steps or 1500, []
     for system in options.systems:
         for style in REASONINGS:
             share = str(round(steps * _TOKENS["brief"] / _TOKENS[style]))
-            flags = ["--system", system, "--reasoning", style, "--max_steps", share]
-            found.append(Variant(f"{system}-{style}", flags, "sft"))
+            flags = ["--system", system, "--model", "tiny", "--reasoning", style, "--max_steps", share]
+            # One teacher: with laws at random, a plan that does not state its law could only be their average.
+            found.append(Variant(f"{system}-{style}", [*flags, "--demonstrations", "expert"], "sft"))
     return found
 
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from baselines.commands import systems_named
+from baselines.commands import guarded, systems_named
 from baselines.files import write_text
 from control_envs._extras import need
 from llm_agent.checkpoints import BASE
@@ -100,17 +100,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=Path, default=None, help="default runs/studies/STUDY")
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and train nothing")
     args, extra = parser.parse_known_args(argv)
-    try:
-        for name in ("seeds", "jobs"):
-            if getattr(args, name) < 1:
-                raise ValueError(f"--{name} must be at least 1")
-        root = args.output_dir or RUNS / "studies" / args.study
-        options = Options([system.name for system in systems_named(args.system)], args.start, args.steps)
-        variants = [v for v in STUDIES[args.study].variants(options) if args.only in v.name]
-        problems = [] if args.table else run_all(variants, args.seeds, root, args.jobs, extra)
-    except (ValueError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: hold(args, extra), "stopped: the same command goes on with the study")
+
+
+def hold(args: argparse.Namespace, extra: Sequence[str]) -> int:
+    """Trains what is not trained yet and prints the table; 1 if a run failed."""
+    for name in ("seeds", "jobs"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name} must be at least 1")
+    root = args.output_dir or RUNS / "studies" / args.study
+    options = Options([system.name for system in systems_named(args.system)], args.start, args.steps)
+    variants = [v for v in STUDIES[args.study].variants(options) if args.only in v.name]
+    problems = [] if args.table else run_all(variants, args.seeds, root, args.jobs, extra)
     table = to_markdown(STUDIES[args.study].question, dict(finished(variants, root)))
     if root.is_dir():
         write_text(root / "table.md", table)

@@ -53,6 +53,7 @@ class ControlReward:
         totals = np.empty(len(texts))
         progress = training_progress(trainer_state)
         terms: dict[str, Array] = {}
+        planned = np.zeros(len(texts), dtype=bool)
         for name in dict.fromkeys(system):
             rows = np.flatnonzero(np.array(system) == name)
             scores = score_completions(
@@ -62,14 +63,16 @@ class ControlReward:
                 self.reward_version,
                 progress,
             )
-            totals[rows] = scores.total
+            totals[rows], planned[rows] = scores.total, scores.valid
             for term, values in scores.terms.items():
                 terms.setdefault(term, np.zeros(len(texts)))[rows] = values
             if log_metric is not None:
                 _log(scores, log_metric)
         if log_metric is not None:
-            for term, share in variance_shares(terms, group_numbers(system, x0)).items():
+            groups = group_numbers(system, x0)
+            for term, share in variance_shares(terms, groups).items():
                 log_metric(f"variance_share/{term}", share)
+            log_metric("groups/without_plan", float((np.bincount(groups, planned) == 0).mean()))
         return totals.tolist()
 
 

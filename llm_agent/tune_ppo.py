@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from baselines.flying import fly
 from baselines.policies import Feedback
-from baselines.ppo import CHECKPOINTS, checked, feedback, load_policy, settings_for, train
+from baselines.ppo import CHECKPOINTS, checked, settings_for, train
+from baselines.ppo_policy import feedback, load_policy
 from control_envs import get_system, measure, sample_states
 from llm_agent.tune_spaces import SPACES, Space, with_changes
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from baselines import ppo
+from baselines import ppo, ppo_policy
 from baselines.compare import main as compare
 from control_envs import get_system, sample_states
 from control_envs.envs import ControlEnv
@@ -84,8 +84,9 @@ def test_stage_costs_add_up_to_j():
 
 
 def weights(folder):
-    sb3 = pytest.importorskip("stable_baselines3")
-    return {key: value.numpy() for key, value in sb3.PPO.load(folder / ppo.POLICY).policy.state_dict().items()}
+    from safetensors.torch import load_file
+
+    return {key: value.numpy() for key, value in load_file(folder / ppo.POLICY).items()}
 
 
 def test_a_killed_ppo_run_ends_with_the_same_weights(tmp_path):
@@ -100,13 +101,13 @@ def test_a_killed_ppo_run_ends_with_the_same_weights(tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "killed")])
     folder = ppo.run_folder(tmp_path / "killed", system, 3)
-    while not list(folder.glob(f"checkpoint_*/{ppo.POLICY}")):
+    while not list(folder.glob(f"checkpoint_*/{ppo.MODEL}")):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (folder / ppo.POLICY).exists()
-    assert ppo.trained_policies(tmp_path / "killed", system) == []
+    assert ppo_policy.trained_policies(tmp_path / "killed", system) == []
     with pytest.raises(ValueError, match="--resume"):
         ppo.train(system, 3, settings, tmp_path / "killed", progress=False)
     with pytest.raises(ValueError, match="other settings"):
@@ -114,13 +115,13 @@ def test_a_killed_ppo_run_ends_with_the_same_weights(tmp_path):
     resumed = ppo.train(system, 3, settings, tmp_path / "killed", resume=True, progress=False)
     first, second = weights(whole), weights(resumed)
     assert all(np.array_equal(first[key], second[key]) for key in first)
-    (policy,) = ppo.trained_policies(tmp_path / "killed", system)
-    (same,) = ppo.trained_policies(tmp_path / "whole", system)
+    (policy,) = ppo_policy.trained_policies(tmp_path / "killed", system)
+    (same,) = ppo_policy.trained_policies(tmp_path / "whole", system)
     x0 = sample_states(system, 5)
     u = policy.start(x0).control(x0, 0)
     assert np.array_equal(u, same.start(x0).control(x0, 0))
     assert u.shape == (5, 1)
-    assert ppo.trained_policies(tmp_path / "whole", system.replace(mass=2.0)) == []
+    assert ppo_policy.trained_policies(tmp_path / "whole", system.replace(mass=2.0)) == []
 
 
 def test_the_ppo_command(tmp_path, capsys):
@@ -144,6 +145,6 @@ def test_ppo_comes_near_lqr(tmp_path):
     system = get_system("double_integrator")
     folder = ppo.train(system, 0, output=tmp_path)
     x0 = sample_states(system, 500)
-    result = evaluate(ppo.load_policy(folder, system), system, x0, optimum.solve_all(system, x0).cost)
+    result = evaluate(ppo_policy.load_policy(folder, system), system, x0, optimum.solve_all(system, x0).cost)
     assert result.values["success"].mean() > 0.98
     assert np.median(result.values["cost_ratio_kept"]) < 1.05

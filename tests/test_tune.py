@@ -19,7 +19,7 @@ optuna = pytest.importorskip("optuna")
 import yaml
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 
-from baselines import ppo
+from baselines import ppo, ppo_policy
 from baselines.lqr import fly_feedback, lqr
 from control_envs import format_completion, format_prompt, get_system, sample_states, score_completions
 from llm_agent import tune, tune_grpo, tune_search, tune_study
@@ -123,7 +123,7 @@ def test_a_ppo_search_in_sqlite_and_what_its_best_settings_train(capsys):
     assert ppo.main(["--config", best, "--no-progress"]) == 0
     trial = f"runs/tune/ppo-double_integrator/trial_{study.best_trial.number:04d}"
     laws = [
-        ppo.load_policy(ppo.run_folder(Path(root), SYSTEM, 0), SYSTEM).start(np.zeros((9, 2)))
+        ppo_policy.load_policy(ppo.run_folder(Path(root), SYSTEM, 0), SYSTEM).start(np.zeros((9, 2)))
         for root in (trial, "runs/ppo")
     ]
     x = sample_states(SYSTEM, 9, "validation")
