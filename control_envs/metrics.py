@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from control_envs.riccati import TERMINAL_WEIGHT, cost_matrix
-from control_envs.systems.base import Array
+from control_envs.systems.base import DIVERGED, Array
 from control_envs.trajectory import Trajectory
 
 SUCCESS_DISTANCE = 0.1
@@ -67,7 +67,9 @@ def measure(trajectory: Trajectory) -> Metrics:
     """Measures a flight or a batch of flights."""
     system = trajectory.system
     x = _components(trajectory.x, system.x_scale)
-    u, written = _components(trajectory.u, system.u_scale), _components(trajectory.u_written, system.u_scale)
+    u = _components(trajectory.u, system.u_scale)
+    # Whatever was written, its sums stay finite.
+    written = [np.clip(v, -DIVERGED, DIVERGED) for v in _components(trajectory.u_written, system.u_scale)]
     distance = np.sqrt(quadratic(x, np.eye(system.n)))
     outside_x = outside(x, system.x_bounds / system.x_scale[:, None])
     control_violations = outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)

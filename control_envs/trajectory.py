@@ -62,7 +62,7 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: Ar
         disturbance: added to the state after each step (process noise), broadcast to (..., N, n); none by default.
 
     Raises:
-        ValueError: the last axes are not (n,), (N, m) and (N, n), or a value is not finite.
+        ValueError: the last axes are not (n,), (N, m) and (N, n), a value is not finite, or x0 has diverged.
     """
     x0, written = np.asarray(x0, dtype=np.float64), np.asarray(controls, dtype=np.float64)
     if x0.ndim < 1 or x0.shape[-1] != system.n:
@@ -71,6 +71,8 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: Ar
         raise ValueError(f"controls have shape {written.shape}, but {system.name} needs (..., N, {system.m})")
     if not (np.all(np.isfinite(x0)) and np.all(np.isfinite(written))):
         raise ValueError("x0 and controls must be finite numbers")
+    if np.any(np.abs(x0) > DIVERGED * system.x_scale):
+        raise ValueError(f"x0 must lie within {DIVERGED:g} times the bounds of {system.name}")
     batch = np.broadcast_shapes(x0.shape[:-1], written.shape[:-2])
     N = written.shape[-2]
     written = np.broadcast_to(written, (*batch, N, system.m))

@@ -134,7 +134,21 @@ def _flag(argv: Sequence[str], name: str) -> str | None:
             return argv[i + 1]
         if word.startswith(f"{name}="):
             return word.partition("=")[2]
-    if "--config" in argv and name != "--config":
-        config = yaml.safe_load(Path(argv[list(argv).index("--config") + 1]).read_text())
-        return (config or {}).get(name.removeprefix("--"))
-    return None
+    config = None if name == "--config" else _flag(argv, "--config")
+    return read_config(Path(config)).get(name.removeprefix("--")) if config else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML file of flags and options.
+
+    Raises:
+        ValueError: it is something else.
+        OSError: it cannot be read.
+    """
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(config or {}, dict):
+        raise ValueError(f"{path} must hold NAME: VALUE, one a line, not a {type(config).__name__}")
+    return config or {}

@@ -37,7 +37,8 @@ class PhaseProgress(TrainerCallback):
             if found:
                 self.bar.set_postfix({label: f"{float(value):.4g}" for label, value in found.items()})
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def close(self) -> None:
+        """Leaves the bar as it is, however the training ended."""
         if self.bar is not None:
             self.bar.close()
 
@@ -70,12 +71,14 @@ class MarkComplete(TrainerCallback):
             write_text(folder / COMPLETE, "")
 
 
-def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, shown: dict[str, str]) -> None:
-    """Replaces the trainer's own printing with ours."""
+def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, shown: dict[str, str]) -> PhaseProgress:
+    """Replaces the trainer's own printing with ours; returns the bar, to be closed at the end."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    for callback in (PhaseProgress(title, shown), MetricsLog(run.path / "metrics.jsonl", phase), MarkComplete()):
+    progress = PhaseProgress(title, shown)
+    for callback in (progress, MetricsLog(run.path / "metrics.jsonl", phase), MarkComplete()):
         trainer.add_callback(callback)
+    return progress
 
 
 def _number(value: Any) -> Any:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Model = PreTrainedModel | PeftModel
     Tokenizer = PreTrainedTokenizerBase
 
+SAFE = {"trust_remote_code": False, "use_safetensors": True}  # no code and no pickle that comes with a model is run
+
 
 def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tuple[Model, Tokenizer]:
     """A causal model and its tokenizer.
@@ -52,9 +54,9 @@ def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenize
         if (Path(source) / "adapter_config.json").is_file():
             from peft import AutoPeftModelForCausalLM
 
-            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable)
+            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable, **SAFE)
         else:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", **SAFE)
             if tiny_model.holds_tiny(model):
                 model.float()  # shipped models are stored in half precision
     except (OSError, ValueError, SafetensorError) as error:
@@ -79,7 +81,7 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name))
+        tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
     if tokenizer.pad_token is None:

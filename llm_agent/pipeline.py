@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -207,11 +208,12 @@ class Pipeline:
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
-        add_phase_callbacks(trainer, self.run, phase, title, shown)
+        progress = add_phase_callbacks(trainer, self.run, phase, title, shown)
         limits = (self.args.patience, self.args.least_parsed) if isinstance(self.args, GRPOArguments) else ()
         for callback in (StopWhenBroken(self.run, phase, *limits), *self.callbacks):
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
+        with closing(progress):
+            trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
         trainer.save_model(str(self.run.path / phase))
         tokenizer.save_pretrained(self.run.path / phase)
 

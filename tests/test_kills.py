@@ -1,0 +1,143 @@
+"""Processes killed at random moments, and stopped by Ctrl-C in each phase: nothing is lost beyond the last checkpoint."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("trl")
+
+from safetensors.torch import load_file
+
+from llm_agent.run_folder import COMPLETE, RunFolder
+
+pytestmark = pytest.mark.slow
+
+CONFIG = "max_steps: 40\nsave_steps: 3\nlogging_steps: 1\nper_device_train_batch_size: 8\n"
+RUN = ["--model", "tiny", "--sft-config", "sft.yaml", "--demonstration-count", "3000", "--max_steps", "16"]
+RUN += ["--save_steps", "2", "--num_generations", "4", "--per_device_train_batch_size", "8", "--eval-states", "100"]
+
+
+def start(cwd, module, *flags):
+    (cwd / "sft.yaml").write_text(CONFIG)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *flags],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def kill_after(process, seconds):
+    """Whether it was still at work then."""
+    try:
+        process.communicate(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+
+
+def whole(folder):
+    """Every file that a reader would read can be read."""
+    for path in folder.rglob("*.json"):
+        if "checkpoint-" not in str(path):
+            json.loads(path.read_text())
+    for mark in folder.rglob(COMPLETE):
+        load_file(mark.parent / "model.safetensors")
+        json.loads((mark.parent / "trainer_state.json").read_text())
+
+
+def test_a_run_killed_a_dozen_times_ends_with_the_same_weights(tmp_path):
+    began = time.monotonic()
+    finish(start(tmp_path, "llm_agent.train_grpo", *RUN, "--output-dir", "whole"))
+    length = time.monotonic() - began
+    rng, kills, phases = np.random.default_rng(0), 0, set()
+    flags = [*RUN, "--output-dir", "killed"]
+    run = RunFolder(tmp_path / "killed")
+    while kills < 12:
+        process = start(tmp_path, "llm_agent.train_grpo", *flags)
+        # Long enough to get on, short enough to be killed a dozen times: importing torch alone takes seconds.
+        if not kill_after(process, rng.uniform(0.3 * length, 0.75 * length)):
+            assert process.returncode == 0
+            (tmp_path / "killed").rename(tmp_path / f"done-{kills}")
+            flags = [*RUN, "--output-dir", "killed"]
+            continue
+        kills += 1
+        whole(run.path)
+        if (run.path / "run.json").is_file():
+            flags = ["--resume", "--output-dir", "killed"]
+            phases.add(max(run.record["phases"], default="", key=lambda name: run.record["phases"][name]["seconds"]))
+    finish(start(tmp_path, "llm_agent.train_grpo", *flags))
+    for done in (run, *map(RunFolder, tmp_path.glob("done-*"))):
+        for phase in ("sft", "grpo"):
+            first, second = (load_file(d / phase / "model.safetensors") for d in (tmp_path / "whole", done.path))
+            assert all((first[name] == second[name]).all() for name in first), (done.path, phase)
+            steps = [row["step"] for row in done.metrics(phase) if "loss" in row]
+            assert steps == sorted(set(steps))
+        evaluations = [json.loads((d / "evaluation.json").read_text()) for d in (tmp_path / "whole", done.path)]
+        for report in evaluations:
+            for policy in report["double_integrator"]["policies"].values():
+                policy.pop("seconds", None)
+        assert evaluations[0]["double_integrator"]["policies"] == evaluations[1]["double_integrator"]["policies"]
+
+
+def test_ppo_killed_at_random_ends_with_the_same_policy(tmp_path):
+    flags = ["--total-timesteps", "12000", "--no-progress"]
+    began = time.monotonic()
+    finish(start(tmp_path, "baselines.ppo", *flags, "--output-dir", "whole"))
+    length, rng, kills = time.monotonic() - began, np.random.default_rng(1), 0
+    while kills < 4 and kill_after(
+        start(tmp_path, "baselines.ppo", *flags, "--output-dir", "killed", "--resume"), rng.uniform(0.3, 0.8) * length
+    ):
+        kills += 1
+        whole(tmp_path / "killed")
+    finish(start(tmp_path, "baselines.ppo", *flags, "--output-dir", "killed", "--resume"))
+    assert kills >= 2
+    first, second = (
+        load_file(tmp_path / name / "double_integrator/seed_0/policy.safetensors") for name in ("whole", "killed")
+    )
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+def test_a_search_killed_at_random_makes_up_for_it(tmp_path):
+    flags = ["ppo", "--trials", "4", "--steps", "2000", "--states", "5"]
+    rng, kills = np.random.default_rng(2), 0
+    for _ in range(4):
+        kills += kill_after(start(tmp_path, "llm_agent.tune", *flags), rng.uniform(6, 14))
+    finish(start(tmp_path, "llm_agent.tune", *flags))
+    assert kills >= 2
+    assert list(tmp_path.rglob("best.yaml"))
+
+
+@pytest.mark.parametrize("phase", ["data", "sft", "grpo", "evaluation"])
+def test_ctrl_c_is_said_in_one_line(tmp_path, phase):
+    process = start(tmp_path, "llm_agent.train_grpo", *RUN, "--output-dir", "run")
+    assert process.stdout is not None
+    seen = ""
+    while f"] {phase}" not in seen:
+        read = process.stdout.read(1)
+        assert read, seen
+        seen += read
+    os.killpg(process.pid, signal.SIGINT)
+    rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, rest
+    assert "Traceback" not in rest
+    assert rest.splitlines()[-1] == "stopped: go on with --resume"
+    whole(tmp_path / "run")
+    assert not RunFolder.open(tmp_path / "run").is_done(phase)
