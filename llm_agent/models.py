@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     Model = PreTrainedModel | PeftModel
     Tokenizer = PreTrainedTokenizerBase
 
-SAFE = {"trust_remote_code": False, "use_safetensors": True}  # no code and no pickle that comes with a model is run
+# No code that comes with a model is run, and no pickle is opened.
+SAFE: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 
 
 def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tuple[Model, Tokenizer]:

@@ -85,10 +85,7 @@ extremes = st.one_of(st.floats(-1e308, 1e308), st.sampled_from([1.7e308, -1.7e30
 
 
 @settings(deadline=None, max_examples=50)
-@given(
-    controls=arrays(np.float64, (2, 50, 1), elements=extremes),
-    x0=arrays(np.float64, (2, 2), elements=st.floats(-1e6, 1e6)),
-)
+@given(arrays(np.float64, (2, 50, 1), elements=extremes), arrays(np.float64, (2, 2), elements=st.floats(-1e6, 1e6)))
 def test_rewards_are_finite_for_every_number_there_is(controls, x0):
     for name in ("double_integrator", "van_der_pol"):
         flight = simulate(get_system(name), x0, controls)

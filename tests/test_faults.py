@@ -191,20 +191,8 @@ def test_weights_that_are_no_numbers_end_the_training(capsys):
 
 
 def test_a_policy_without_variance_ends_the_training(capsys):
-    flags = [
-        *GRPO,
-        "--max_steps",
-        "20",
-        "--temperature",
-        "1e-4",
-        "--bf16",
-        "False",
-        "--patience",
-        "3",
-        "--save_steps",
-        "1",
-    ]
-    said = fails(capsys, "grpo", flags, 1)
+    flags = ["--max_steps", "20", "--temperature", "1e-4", "--bf16", "False", "--patience", "3", "--save_steps", "1"]
+    said = fails(capsys, "grpo", [*GRPO, *flags], 1)
     assert "for 3 steps all completions of each group earned the same" in said
     assert re.search(r"the last good checkpoint is \S+/checkpoint-\d+\. ", said)
 

@@ -1,4 +1,4 @@
-"""Processes killed at random moments, and stopped by Ctrl-C in each phase: nothing is lost beyond the last checkpoint."""
+"""Processes killed at random, or stopped by Ctrl-C in each phase: nothing is lost beyond the last checkpoint."""
 
 import json
 import os

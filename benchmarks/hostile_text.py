@@ -1,0 +1,31 @@
+"""How long the parser takes over 100 kB that are made to hold it up.
+
+python -m benchmarks.hostile_text
+"""
+
+from baselines import tables
+from benchmarks import best_time
+from control_envs import format_completion, parse_completion
+from control_envs.codec import MAX_CHARS
+
+UNITS = ["[", "1", "1,", "1e", "+-", "nan,", " ", "0.10, ", "<CONTROLS", "</CONTROLS", "\u0661"]
+
+
+def hostile(unit):
+    head, tail = "<CONTROLS>", "</CONTROLS>"
+    room = MAX_CHARS - len(head) - len(tail)
+    return head + (unit * (room // len(unit) + 1))[:room] + tail
+
+
+def table():
+    texts = {f"{unit!a} over and over": hostile(unit) for unit in UNITS}
+    texts["an ordinary answer"] = format_completion([[0.1]] * 50)
+    rows = []
+    for name, text in texts.items():
+        ms = 1e3 * best_time(lambda text=text: parse_completion(text, 50))
+        rows.append([name, f"{len(text):,}", parse_completion(text, 50).verdict, f"{ms:.2f}"])
+    return tables.table(["text", "characters", "verdict", "ms"], rows)
+
+
+if __name__ == "__main__":
+    print(table())
