@@ -1,7 +1,10 @@
 """A policy's text is whatever it is: it never raises, never hangs, and has a documented verdict and reward."""
 
+import subprocess
+import sys
 import time
 import typing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +137,16 @@ def test_reading_takes_time_in_proportion_to_the_length(unit):
         return best
 
     assert seconds(96_000) < 10 * seconds(24_000) + 1e-3
+
+
+@pytest.mark.slow
+def test_a_fuzzer_finds_nothing(tmp_path):
+    pytest.importorskip("atheris")
+    for i, seed in enumerate(("0.10, -1.20, 3.00", "1,2;3,4;5e1,nan", GOOD)):
+        (tmp_path / str(i)).write_text(seed)
+    script = Path(__file__).with_name("fuzz_parser.py")
+    done = subprocess.run(
+        [sys.executable, script, "-max_total_time=20", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done" in done.stderr
