@@ -21,20 +21,20 @@ def systems_named(name: str) -> list[System]:
     return list(SYSTEMS.values()) if name == "all" else [get_system(part) for part in name.split(",")]
 
 
-def guarded(work: Callable[[], int | None], stopped: str = "stopped") -> int:
+def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: bool = False) -> int:
     """Runs a command's work and returns its exit code.
 
     Bad input, and a file that cannot be read or written, gives one line and 2, a `CommandError` 1, Ctrl-C the line
-    ``stopped`` and 130.
+    ``stopped`` and 130; ``quiet`` says none of these.
     """
     try:
         return work() or 0
     except (ValueError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        said, code = f"error: {error}", 2
     except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        said, code = f"error: {error}", 1
     except KeyboardInterrupt:
-        print(f"\n{stopped}", file=sys.stderr)
-        return 130
+        said, code = f"\n{stopped}", 130
+    if not quiet:
+        print(said, file=sys.stderr)
+    return code

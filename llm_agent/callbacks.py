@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -65,6 +66,7 @@ class MarkComplete(TrainerCallback):
     """Leaves a mark in each checkpoint once it is whole, so that a kill in the middle of a save is noticed."""
 
     def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process writes its own random state
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             flush(folder)

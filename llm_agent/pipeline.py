@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
 from baselines.commands import guarded
-from baselines.files import locked, replacing, write_json
+from baselines.files import replacing, write_json
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
@@ -38,6 +38,7 @@ from llm_agent.models import (
     resolve,
 )
 from llm_agent.process_grpo import ControlGRPOTrainer
+from llm_agent.processes import is_main, locked_by_main, on_main, say
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
@@ -52,25 +53,27 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
 
     def work() -> None:
-        run, job = _open_or_create(kind, argv)
-        print(f"run folder: {run.path}")
-        with locked(run.path), written_or_said(run):
+        job = parse(kind, argv)
+        run = RunFolder(on_main(lambda: _open_or_create(job)))
+        if job.args.resume:
+            job = parse(kind, run.settings["argv"])
+        say(f"run folder: {run.path}")
+        with locked_by_main(run.path), written_or_said(run):
             Pipeline(run, job).go()
 
-    return guarded(work, "stopped: go on with --resume")
+    return guarded(work, "stopped: go on with --resume", quiet=not is_main())
 
 
-def _open_or_create(kind: str, argv: list[str]) -> tuple[RunFolder, Job]:
-    job = parse(kind, argv)
+def _open_or_create(job: Job) -> Path:
     folder = job.config.output_dir or None
     if job.args.resume:
         run = RunFolder.open(folder)
-        if run.settings["kind"] != kind:
+        if run.settings["kind"] != job.kind:
             raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")
-        return run, parse(kind, run.settings["argv"])
+        return run.path
     _check(job)
     label = f"{job.args.system}-{Path(job.args.model).name}-seed{job.config.seed}"
-    return RunFolder.create(folder, label, job.settings()), job
+    return RunFolder.create(folder, label, job.settings()).path
 
 
 def _check(job: Job) -> None:
@@ -110,38 +113,39 @@ class Pipeline:
         """Runs what is left to run, and prints the evaluation."""
         self._work_off(self._phases())
         for path in sorted(self.run.path.glob("*.png")):
-            print(f"picture: {path}")
+            say(f"picture: {path}")
         for report in json.loads((self.run.path / "evaluation.json").read_text()).values():
-            print(f"\n{to_markdown(report)}")
+            say(f"\n{to_markdown(report)}")
         seconds = {name: phase["seconds"] for name, phase in self.run.record["phases"].items()}
-        print(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
+        say(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
 
     def _work_off(self, phases: dict[str, Callable[[str], None]]) -> None:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         datasets.disable_progress_bars()
+        left = on_main(lambda: [name for name in phases if not self.run.is_done(name)])
         for i, (name, phase) in enumerate(phases.items(), 1):
-            if not self.run.is_done(name):
+            if name in left:
                 watch = Stopwatch()
                 transformers.set_seed(self.job.config.seed)
                 phase(f"[{i}/{len(phases)}] {name}")
-                self.run.mark_done(name, watch())
+                on_main(partial(self.run.mark_done, name, watch()))
 
     def _phases(self) -> dict[str, Callable[[str], None]]:
         phases: dict[str, Callable[[str], None]] = {}
         if self.job.sft:
-            phases |= {"data": partial(self._data, self.job.sft), "sft": partial(self._sft, self.job.sft)}
+            phases |= {"data": _on_main(partial(self._data, self.job.sft)), "sft": partial(self._sft, self.job.sft)}
         elif self.job.start:
-            phases["sft"] = partial(self._start, self.job.start)
+            phases["sft"] = _on_main(partial(self._start, self.job.start))
         if self.job.grpo:
             phases["grpo"] = partial(self._grpo, self.job.grpo)
-        return {**phases, EVALUATION: self._evaluate}
+        return {**phases, EVALUATION: _on_main(self._evaluate)}
 
     # -- phases --------------------------------------------------------------------------------------------
 
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
-        print(f"{title}: {count} {self.args.demonstrations} demonstrations", flush=True)
+        say(f"{title}: {count} {self.args.demonstrations} demonstrations")
         usual = PERTURBATION if is_tiny(self.args.model) else 0.0
         rows, card = make_demonstrations(
             self.args.systems,
@@ -170,7 +174,7 @@ class Pipeline:
 
     def _start(self, source: str, title: str) -> None:
         """Takes another model as this run's starting point, so that both can be evaluated side by side."""
-        print(f"{title}: starting from {resolve(source)}")
+        say(f"{title}: starting from {resolve(source)}")
         model, tokenizer = load_model(source, self.job.config.seed)
         model.save_pretrained(str(self.run.path / "sft"))
         tokenizer.save_pretrained(self.run.path / "sft")
@@ -202,7 +206,7 @@ class Pipeline:
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
 
     def _evaluate(self, title: str) -> None:
-        print(title, flush=True)
+        say(title)
         evaluate_run(self.run)
 
     # -- parts ---------------------------------------------------------------------------------------------
@@ -215,7 +219,12 @@ class Pipeline:
         with closing(progress):
             trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
         trainer.save_model(str(self.run.path / phase))
-        tokenizer.save_pretrained(self.run.path / phase)
+        on_main(partial(tokenizer.save_pretrained, self.run.path / phase))
+
+
+def _on_main(phase: Callable[[str], None]) -> Callable[[str], None]:
+    """A phase that the main process does for all."""
+    return lambda title: on_main(partial(phase, title))
 
 
 def _changed(config: Any, **changes: Any) -> Any:

@@ -179,6 +179,7 @@ def _new_record(settings: dict[str, Any]) -> dict[str, Any]:
             "python": platform.python_version(),
             "cores": os.cpu_count(),
             "threads": _threads(),
+            "processes": int(os.environ.get("WORLD_SIZE", "1")),
         },
         "phases": {},
     }

@@ -79,19 +79,25 @@ class TinySFTTrainer(SFTTrainer):
         """Soft cross-entropy over the completion's tokens."""
         labels = inputs["labels"][:, 1:]
         kept = labels != -100
-        ids, attention = inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1]
-        with self.accelerator.autocast():  # accelerate wraps the model's forward alone, which builds every logit
-            hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
-            logits = model.lm_head(hidden[kept])
-        logits = logits.float()
+        logits = self._logits(model, inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1], kept)
         progress = self.state.global_step / max(self.state.max_steps, 1)
         losses = self._targets.loss(logits, labels[kept], progress)
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
         loss = losses.sum() / total
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the items are all processes', whose gradients are averaged
         if self.state.global_step % self.args.logging_steps == 0:  # a batch now and then is enough to watch
             right = (logits.argmax(-1) == labels[kept]).float().mean().item()
             self._metrics["train"]["mean_token_accuracy"].append(right)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _logits(self, model, ids, attention, kept):
+        """Logits of the kept tokens alone, (T, V)."""
+        if self.accelerator.unwrap_model(model) is not model:  # shared among processes: its forward is what syncs them
+            return model(input_ids=ids, attention_mask=attention, use_cache=False).logits[kept].float()
+        with self.accelerator.autocast():  # accelerate wraps the model's forward alone, which builds every logit
+            hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+            return model.lm_head(hidden[kept]).float()
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:

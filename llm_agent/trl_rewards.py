@@ -6,17 +6,15 @@ and every reward term is logged through TRL's ``log_metric``.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 
 from control_envs import get_system, score_completions
-from control_envs.codec import approximate_format_reward, exact_format_reward
+from control_envs.codec import Verdict, approximate_format_reward, exact_format_reward
 from control_envs.rewards import DEFAULT_VERSION, get_reward
-from control_envs.scoring import TextScores
 from control_envs.systems.base import Array
 
 LogMetric = Callable[[str, float], None]
@@ -53,7 +51,8 @@ class ControlReward:
         totals = np.empty(len(texts))
         progress = training_progress(trainer_state)
         terms: dict[str, Array] = {}
-        planned = np.zeros(len(texts), dtype=bool)
+        verdicts = np.empty(len(texts), dtype=object)
+        flown = {name: np.full(len(texts), np.nan) for name in ("success", "final_error", "cost")}
         for name in dict.fromkeys(system):
             rows = np.flatnonzero(np.array(system) == name)
             scores = score_completions(
@@ -63,16 +62,13 @@ class ControlReward:
                 self.reward_version,
                 progress,
             )
-            totals[rows], planned[rows] = scores.total, scores.valid
+            totals[rows], verdicts[rows] = scores.total, scores.verdicts
             for term, values in scores.terms.items():
                 terms.setdefault(term, np.zeros(len(texts)))[rows] = values
-            if log_metric is not None:
-                _log(scores, log_metric)
+            for name, values in flown.items():
+                values[rows[scores.valid]] = getattr(scores.metrics, name)
         if log_metric is not None:
-            groups = group_numbers(system, x0)
-            for term, share in variance_shares(terms, groups).items():
-                log_metric(f"variance_share/{term}", share)
-            log_metric("groups/without_plan", float((np.bincount(groups, planned) == 0).mean()))
+            _log(terms, verdicts, flown, group_numbers(system, x0), log_metric)
         return totals.tolist()
 
 
@@ -147,13 +143,20 @@ def training_progress(trainer_state: Any) -> float:
     return min(trainer_state.global_step / trainer_state.max_steps, 1.0)
 
 
-def _log(scores: TextScores, log_metric: LogMetric) -> None:
-    for name, values in scores.terms.items():
-        log_metric(f"reward_terms/{name}", float(values.mean()))
-    for verdict, count in Counter(scores.verdicts).items():
-        log_metric(f"verdicts/{verdict}", count / len(scores.verdicts))
-    log_metric("control/parsed", float(scores.valid.mean()))
-    if scores.valid.any():
-        log_metric("control/success", float(scores.metrics.success.sum() / len(scores.valid)))
-        log_metric("control/final_error", float(scores.metrics.final_error.mean()))
-        log_metric("control/cost", float(scores.metrics.cost.mean()))
+def _log(
+    terms: dict[str, Array], verdicts: np.ndarray, flown: dict[str, Array], groups: np.ndarray, log_metric: LogMetric
+) -> None:
+    """Logs a batch. TRL takes the mean over batches and processes: a share that is 0 here is logged as well."""
+    for term, values in terms.items():
+        log_metric(f"reward_terms/{term}", float(values.mean()))
+    for term, share in variance_shares(terms, groups).items():
+        log_metric(f"variance_share/{term}", share)
+    for verdict in get_args(Verdict):
+        log_metric(f"verdicts/{verdict}", float((verdicts == verdict).mean()))
+    planned = verdicts == "ok"
+    log_metric("control/parsed", float(planned.mean()))
+    log_metric("control/success", float(np.nan_to_num(flown["success"]).mean()))
+    log_metric("groups/without_plan", float((np.bincount(groups, planned) == 0).mean()))
+    if planned.any():
+        for name in ("final_error", "cost"):
+            log_metric(f"control/{name}", float(np.nanmean(flown[name])))
