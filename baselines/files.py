@@ -63,6 +63,15 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process works in a folder at this moment."""
+    try:
+        with locked(folder):
+            return False
+    except ValueError:
+        return True
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """The JSON object in a file that this project wrote.
 

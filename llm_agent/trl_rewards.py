@@ -108,6 +108,19 @@ def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Any]:
     return [ControlReward(reward_version), ExactFormatReward(reward_version), ApproximateFormatReward(reward_version)]
 
 
+# The rewards of the default version by dotted path: `trl grpo --reward_funcs llm_agent.trl_rewards.control ...`.
+control, format_exact, format_approximate = reward_functions()
+
+
+def __getattr__(name: str) -> Any:
+    """Another version's, by its number behind the name: ``control_v2_0``, ``format_exact_v1_0``."""
+    kind, marked, number = name.partition("_v")
+    for reward in reward_functions(number.replace("_", ".")) if marked and number[:1].isdigit() else ():
+        if reward.__name__ == kind:
+            return reward
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def group_numbers(system: Sequence[str], x0: Sequence[Sequence[float]]) -> np.ndarray:
     """The group of each row, (B,): rows one after the other that ask the same."""
     asked = list(zip(system, map(tuple, x0), strict=True))

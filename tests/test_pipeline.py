@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ pytest.importorskip("trl")
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from baselines.files import write_json
 from llm_agent import compare, evaluate, report, runs
 from llm_agent.pipeline import command
 from llm_agent.policy import LLMPolicy
@@ -124,6 +126,37 @@ def test_a_run_is_listed_and_evaluated_again(main_job, capsys, tmp_path):
     assert (tmp_path / "evaluation.json").exists()
     assert evaluate.main(["nothing/here"]) == 2
     assert capsys.readouterr().err.startswith("error: cannot load model 'nothing/here'")
+
+
+def test_runs_are_shown_compared_pruned_and_pushed(main_job, capsys, tmp_path):
+    run = RunFolder(shutil.copytree(main_job[0].path, tmp_path / "copy", symlinks=True))
+
+    def said(*words):
+        assert runs.main([str(word) for word in words]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    assert "no such run" in said("list", "--root", tmp_path, "--system", "van_der_pol")
+    assert "copy  " in said("list", "--root", tmp_path, "--kind", "specialist")
+    shown = said("show", run.path)
+    assert "python -m llm_agent.train_grpo --sft-config" in shown
+    assert "| GRPO greedy " in shown
+    assert "| copy GRPO sampled " in said("compare", run.path, main_job[0].path)
+    assert runs.main(["compare", str(run.path)]) == 2
+    assert "nothing to compare" in capsys.readouterr().err
+    card = said("push", run.path, "me/model")
+    assert "would upload model.safetensors" in card
+    assert "double_integrator" in card
+    assert runs.main(["push", str(run.path), "model"]) == 2
+    (tmp_path / "begun").mkdir()
+    record = {**run.record, "phases": {}}
+    write_json(tmp_path / "begun" / "run.json", record)
+    assert "would delete" in said("prune", "--root", tmp_path)
+    assert list(run.path.glob("sft/checkpoint-*"))
+    said("prune", "--root", tmp_path, "--apply")
+    assert not list(run.path.glob("*/checkpoint-*"))
+    assert not (tmp_path / "begun").exists()
+    assert (run.path / "grpo" / "model.safetensors").exists()
+    assert "nothing to delete" in said("prune", "--root", tmp_path)
 
 
 def test_a_run_stands_beside_the_classical_policies(main_job, capsys, tmp_path):

@@ -1,0 +1,80 @@
+"""Prompts and demonstrations as Parquet files, for any trainer that reads Hugging Face datasets.
+
+    python -m llm_agent.export prompts --system double_integrator --count 4000 --output-dir data/prompts
+    python -m llm_agent.export demonstrations --system all --count 20000 --output-dir data/demonstrations
+
+The folder holds train.parquet, validation.parquet and test.parquet, whose initial states are disjoint. A row of prompts
+has what the rewards ask for (prompt, system, x0), so that TRL's own command trains on it:
+
+    trl grpo --model_name_or_path MODEL --dataset_name data/prompts --output_dir out --remove_unused_columns false \\
+        --reward_funcs llm_agent.trl_rewards.control llm_agent.trl_rewards.format_exact
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from baselines.commands import guarded, systems_named
+from baselines.files import replacing, write_json
+from control_envs._extras import need
+from control_envs.splits import SPLITS
+from llm_agent.dataset import KINDS, make_demonstrations, make_prompts
+from llm_agent.laws import REASONINGS
+
+HELD_OUT = 500
+
+
+def export(args: argparse.Namespace) -> Path:
+    """Writes the files that the flags ask for; returns their folder.
+
+    Raises:
+        ValueError: the folder holds files already, or a flag is invalid.
+    """
+    need("datasets", "llm")
+    folder: Path = args.output_dir
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty: choose another --output-dir")
+    systems = [system.name for system in systems_named(args.system)]
+    for name, count in (("--count", args.count), ("--held-out", args.held_out)):
+        if count < len(systems):
+            raise ValueError(f"{name} must be at least one for each plant, not {count}")
+    folder.mkdir(parents=True, exist_ok=True)
+    cards: dict[str, Any] = {}
+    for split in SPLITS:
+        count = args.count if split == "train" else args.held_out
+        if args.what == "prompts":
+            rows, cards[split] = make_prompts(systems, count, split, args.seed), {"count": count, "seed": args.seed}
+        else:
+            rows, cards[split] = make_demonstrations(
+                systems, count, args.kind, split, args.seed, reasoning=args.reasoning
+            )
+            rows = rows.remove_columns("taught")
+        with replacing(folder / f"{split}.parquet") as part:
+            rows.to_parquet(part)
+    write_json(folder / "card.json", {"what": args.what, "systems": systems, **cards})
+    return folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llm_agent.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("prompts", "demonstrations"))
+    parser.add_argument("--system", default="double_integrator", help="plants, with commas between, or all")
+    parser.add_argument("--count", type=int, default=4000, help="rows to train on (%(default)s)")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="rows of validation and of test (%(default)s)")
+    parser.add_argument("--kind", choices=KINDS, default="varied", help="of demonstrations (%(default)s)")
+    parser.add_argument("--reasoning", choices=REASONINGS, default="brief", help="of demonstrations (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
+    args = parser.parse_args(argv)
+    return guarded(lambda: print(export(args)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
