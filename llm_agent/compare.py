@@ -15,10 +15,12 @@ from pathlib import Path
 
 from baselines import compare
 from baselines.policies import Policy
-from control_envs import System
+from control_envs import System, format_prompt, sample_states
 from llm_agent.evaluate import DECODINGS, run_models, text_policies
 from llm_agent.policy import LLMPolicy
 from llm_agent.run_folder import RunFolder
+
+_PROBES = 4
 
 
 @cache
@@ -28,6 +30,33 @@ def load(name: str) -> dict[str, LLMPolicy]:
         run = RunFolder.open(name)
         return {f"{run.path.name} {phase}": model for phase, model in run_models(run).items()}
     return {Path(name).name: LLMPolicy.from_pretrained(name)}
+
+
+def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
+    """Makes sure that models of different names are different.
+
+    Raises:
+        ValueError: two of them have the same tokenizer and the same logits, as when an adapter was left out.
+    """
+    import torch
+
+    from llm_agent.chat import encode
+
+    prompts = [format_prompt(system, x) for x in sample_states(system, _PROBES)]
+    seen: dict[tuple[str, bytes], str] = {}
+    for name, policy in models.items():
+        logits = []
+        for ids in encode(policy.tokenizer, prompts).input_ids:
+            with torch.inference_mode():
+                tokens = torch.tensor([ids], device=policy.model.device)
+                logits.append(policy.model(input_ids=tokens, use_cache=False).logits[0, -1].float().cpu())
+        key = (str(sorted(policy.tokenizer.get_vocab().items())), torch.stack(logits).numpy().tobytes())
+        if key in seen:
+            raise ValueError(
+                f"{seen[key]} and {name} are the same model: they give the same answers to {_PROBES} problems. Was an "
+                "adapter left out, or one model named twice?"
+            )
+        seen[key] = name
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def models(system: System) -> list[Policy]:
         loaded = {name: model for given in args.models for name, model in load(given).items()}
+        refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
         return text_policies(system, loaded, decodings, args.seed, args.replan_every)
 

@@ -112,6 +112,8 @@ class LLMPolicy:
         import torch
         from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
+        from llm_agent.chat import encode
+
         sampling: dict[str, Any] = {"do_sample": False}
         if not greedy:  # min_p is said even where it does nothing: what is left open is the model's own to say
             sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
@@ -121,7 +123,7 @@ class LLMPolicy:
             eos_token_id=self.tokenizer.eos_token_id,
             **sampling,
         )
-        inputs = self.tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+        inputs = encode(self.tokenizer, prompts, return_tensors="pt", padding=True, padding_side="left")
         inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
         start = inputs["input_ids"].shape[1]
 

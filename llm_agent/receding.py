@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from control_envs.codec import CONTROLS, END_CONTROLS
+from llm_agent.chat import encode
 
 if TYPE_CHECKING:
     from llm_agent.policy import LLMPolicy
@@ -50,7 +51,7 @@ class FirstControls:
     def _confirmed(self, prompts: list[str], drafts: list[str]) -> list[str | None]:
         """Each draft with the control that follows it, where the model would write both; else None."""
         tokenizer, model = self._policy.tokenizer, self._policy.model
-        told = tokenizer(prompts).input_ids
+        told = encode(tokenizer, prompts).input_ids
         guessed = tokenizer(drafts, add_special_tokens=False).input_ids
         answers: list[str | None] = [None] * len(prompts)
         groups: dict[tuple[int, int], list[int]] = {}

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from control_envs.codec import DECIMALS
+from llm_agent.chat import encode as encode_prompts
 from llm_agent.optim import MuonAdamW
 from llm_agent.tiny_model import holds_tiny
 from llm_agent.tokenizer import number_families
@@ -111,7 +112,7 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids]
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        prompts, answers = tokenizer(rows["prompt"]).input_ids, ended(rows["completion"])
+        prompts, answers = encode_prompts(tokenizer, rows["prompt"]).input_ids, ended(rows["completion"])
         taught = answers if rows["taught"] == rows["completion"] else ended(rows["taught"])
         if any(len(a) != len(t) for a, t in zip(answers, taught, strict=True)):
             raise ValueError(

@@ -162,9 +162,15 @@ def test_runs_are_shown_compared_pruned_and_pushed(main_job, capsys, tmp_path):
 def test_a_run_stands_beside_the_classical_policies(main_job, capsys, tmp_path):
     run, _ = main_job
     flags = ["--states", "4", "--output-dir", str(tmp_path), "--ppo-dir", str(tmp_path / "none"), "--sampled"]
-    assert compare.main([str(run.path), str(run.path / "sft"), *flags, "--replan-every", "25"]) == 0
+    assert compare.main([str(run.path), "tiny-base", *flags, "--replan-every", "25"]) == 0
     out = capsys.readouterr().out
-    for name in (f"{run.path.name} SFT greedy", f"{run.path.name} GRPO sampled", "sft greedy", "MPC", "optimum J*"):
+    for name in (
+        f"{run.path.name} SFT greedy",
+        f"{run.path.name} GRPO sampled",
+        "tiny-base greedy",
+        "MPC",
+        "optimum J*",
+    ):
         assert f"| {name} " in out
     assert (tmp_path / "cost_map_double_integrator.png").exists()
     assert compare.main(["nothing/here", *flags]) == 2

@@ -1,0 +1,107 @@
+"""The path that people with Qwen, Llama or Gemma take, on such models with random weights: nothing is downloaded."""
+
+import json
+import shutil
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from folders import ARCHITECTURES, make_folder
+
+from control_envs import format_completion, format_prompt, get_system, parse_completion
+from llm_agent import compare
+from llm_agent.chat import encode
+from llm_agent.dataset import make_demonstrations
+from llm_agent.models import load_model, load_tokenizer
+from llm_agent.pipeline import command
+from llm_agent.policy import LLMPolicy
+from llm_agent.run_folder import RunFolder
+from llm_agent.sft import tokenize
+
+SFT = "max_steps: 4\nsave_steps: 2\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 1\n"
+SFT += "learning_rate: 1.0e-2\n"
+GRPO = ["--max_steps", "2", "--num_generations", "2", "--per_device_train_batch_size", "2", "--save_steps", "1"]
+GRPO += ["--eval-states", "2", "--max_completion_length", "400", "--learning_rate", "1e-2", "--temperature", "1.0"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sft.yaml").write_text(SFT)
+    return tmp_path
+
+
+def logits(name, tokens):
+    model, _ = load_model(name)
+    with torch.no_grad():
+        return model(tokens).logits
+
+
+@pytest.mark.parametrize(("architecture", "chat"), zip(ARCHITECTURES, (True, False, True), strict=True))
+def test_sft_adapter_grpo_evaluation_and_resume(folder, capsys, architecture, chat):
+    make_folder(folder / "base", architecture, chat)
+    flags = ["--model", "base", "--sft-config", "sft.yaml", *GRPO, "--output-dir", "run"]
+    assert command("grpo", flags) == 0, capsys.readouterr().err
+    run = RunFolder.open("run")
+    for phase in ("sft", "grpo"):
+        assert (run.path / phase / "adapter_model.safetensors").exists()
+        assert load_tokenizer(run.path / phase).chat_template == load_tokenizer("base").chat_template
+    assert [row["step"] for row in run.metrics("grpo") if "loss" in row] == [1, 2]
+    tokens = encode(load_tokenizer("base"), [format_prompt(get_system("double_integrator"), [0.4, -0.2])])
+    tokens = torch.tensor(tokens.input_ids)
+    base, sft, done = (logits(name, tokens) for name in ("base", "run/sft", "run"))
+    assert not torch.allclose(base, sft)
+    assert torch.equal(done, logits("run/grpo", tokens))
+    # The same command goes on where it was stopped, with the adapter that SFT left.
+    record = json.loads((run.path / "run.json").read_text())
+    del record["phases"]["grpo"], record["phases"]["evaluation"]
+    (run.path / "run.json").write_text(json.dumps(record))
+    assert command("grpo", ["--resume", "--output-dir", "run"]) == 0, capsys.readouterr().err
+    assert torch.equal(logits("run", tokens), done)
+
+
+def test_the_adapter_in_memory_is_the_one_that_is_loaded_again(folder):
+    make_folder(folder / "base", "qwen3", chat=True)
+    (folder / "sft.yaml").write_text(SFT.replace("learning_rate: 1.0e-2", "learning_rate: 0.1"))
+    flags = ["--model", "base", "--max_steps", "2", "--config", "sft.yaml", "--eval-states", "2", "--output-dir", "run"]
+    assert command("sft", flags) == 0
+    prompts = [format_prompt(get_system("double_integrator"), [0.4, -0.2])]
+    first = LLMPolicy.from_pretrained("run", max_new_tokens=30)
+    merged = first.model.merge_and_unload()
+    merged.save_pretrained("merged")
+    first.tokenizer.save_pretrained("merged")
+    second = LLMPolicy.from_pretrained("merged", max_new_tokens=30)
+    assert first.act(prompts) == second.act(prompts)
+
+
+def test_what_is_taught_is_what_is_asked(folder):
+    """SFT's tokens begin with those that the policy and TRL put to the model, and end with the answer and its end."""
+    for chat in (True, False):
+        make_folder(folder / f"base-{chat}", "llama", chat)
+        tokenizer = load_tokenizer(folder / f"base-{chat}")
+        rows, _ = make_demonstrations(["double_integrator"], 2)
+        for row, taught in zip(rows, tokenize(rows, tokenizer), strict=True):
+            (prompt,) = encode(tokenizer, [row["prompt"]]).input_ids
+            assert taught["input_ids"][: len(prompt)] == prompt
+            assert taught["labels"][: len(prompt)] == [-100] * len(prompt)
+            answer = taught["input_ids"][len(prompt) :]
+            assert tokenizer.decode(answer[:-1]) == row["completion"]
+            assert answer[-1] == tokenizer.eos_token_id
+            assert (tokenizer.decode(prompt).count("<|user|>") == 1) == chat
+
+
+def test_models_that_answer_alike_are_not_compared(folder, capsys):
+    make_folder(folder / "a", "llama", False)
+    shutil.copytree(folder / "a", folder / "b")
+    assert compare.main(["a", "b", "--states", "2", "--policies", "lqr", "--output-dir", "c", "--no-pictures"]) == 2
+    assert "give the same answers" in capsys.readouterr().err
+
+
+def test_any_tokenizer_can_write_a_plan(folder):
+    plan = format_completion([[0.1]] * 50, "feedback k1=5.9 k2=6.8")
+    for architecture in ARCHITECTURES:
+        tokenizer = load_tokenizer(make_folder(folder / architecture, architecture, True))
+        ids = tokenizer(plan, add_special_tokens=False).input_ids
+        assert parse_completion(tokenizer.decode(ids), 50).verdict == "ok"
