@@ -1,6 +1,7 @@
 """The path that people with Qwen, Llama or Gemma take, on such models with random weights: nothing is downloaded."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -11,7 +12,8 @@ pytest.importorskip("trl")
 from folders import ARCHITECTURES, make_folder
 
 from control_envs import format_completion, format_prompt, get_system, parse_completion
-from llm_agent import compare
+from llm_agent import compare, estimate
+from llm_agent.arguments import CONFIGS, parse
 from llm_agent.chat import encode
 from llm_agent.dataset import make_demonstrations
 from llm_agent.models import load_model, load_tokenizer
@@ -97,6 +99,26 @@ def test_models_that_answer_alike_are_not_compared(folder, capsys):
     shutil.copytree(folder / "a", folder / "b")
     assert compare.main(["a", "b", "--states", "2", "--policies", "lqr", "--output-dir", "c", "--no-pictures"]) == 2
     assert "give the same answers" in capsys.readouterr().err
+
+
+def test_an_estimate_is_made_of_the_models_own_shape(folder, capsys):
+    make_folder(folder / "base", "qwen3", True)
+    assert estimate.main(["--model", "base", "--device", "l4", "--max_completion_length", "400"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"weights +\| 0 M, of which 0\.\d M are trained", out)
+    assert re.search(r"memory in all +\| \d+\.\d of 24 GB", out)
+    large = "qwen3:hidden_size=8192,num_hidden_layers=80,vocab_size=152000"
+    assert estimate.main(["--model", "someone/else", "--shape", large]) == 0
+    assert "TOO MUCH" in capsys.readouterr().out
+    assert estimate.main(["--model", "someone/else"]) == 2
+    assert "give --shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("preset", ["small_gpu", "qwen3_4b"])
+def test_presets_are_jobs(preset):
+    job = parse("grpo", ["--config", str(CONFIGS / f"{preset}.yaml"), "--use_cpu", "true", "--bf16", "false"])
+    assert job.args.model.startswith("Qwen/")
+    assert job.sft is not None
 
 
 def test_any_tokenizer_can_write_a_plan(folder):

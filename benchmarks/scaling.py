@@ -1,0 +1,88 @@
+"""What a GRPO step costs as model, plan and the number of accelerators grow: arithmetic, and the reward as measured.
+
+python -m benchmarks.scaling
+"""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from transformers import AutoConfig
+
+from baselines import tables
+from control_envs import REWARDS, SYSTEMS
+from llm_agent.estimate import DEVICES, GB, GENERATION_SHARE, TRAINING_SHARE, reward_seconds, size_of
+
+PROMPT, ANSWER = 92, 245  # tokens of a problem and of 50 controls, by a byte-level tokenizer
+BATCH, GROUP = 128, 16
+SHAPES = {
+    "0.6 B": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
+    "4 B": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
+    "32 B": {"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64},
+}
+SHARED = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}
+GPUS = (1, 8, 64, 1024)
+
+
+def by_model():
+    device, reward, rows = DEVICES["h100"], reward_seconds("double_integrator"), []
+    for name, shape in SHAPES.items():
+        size = size_of(AutoConfig.for_model("qwen3", **shape, **SHARED, tie_word_embeddings=name != "32 B"), 32, 64)
+        tokens = BATCH * (PROMPT + ANSWER)
+        flops = {"generation": 2 * size.weights * tokens, "training": 6 * size.weights * tokens}
+        cache = 2 * size.cache_per_token * (PROMPT + ANSWER)
+        read = ANSWER * (2 * size.weights + BATCH * cache / 2)  # bytes, all completions written side by side
+        seconds = max(
+            read / (GENERATION_SHARE * device.bandwidth * GB), flops["generation"] / (device.tflops * 1e12)
+        ) + flops["training"] / (TRAINING_SHARE * device.tflops * 1e12)
+        rows.append(
+            [
+                name,
+                f"{tokens:,}",
+                *[f"{value / 1e15:.2f}" for value in flops.values()],
+                f"{read / 1e12:.2f}",
+                f"{BATCH * cache / GB:.1f}",
+                f"{2 * size.trained / 1e6:.0f}",
+                f"{seconds:.1f}",
+                f"{1e3 * BATCH * reward:.1f}",
+                f"{seconds / (BATCH * reward):,.0f}",
+            ]
+        )
+    head = ["model", "tokens", "PFLOP generating", "PFLOP training", "TB read generating", "GB cache", "MB adapter"]
+    return tables.table([*head, "H100 s", "reward ms", "H100s that one reward core feeds"], rows)
+
+
+def by_plan():
+    rows = []
+    for name, system in SYSTEMS.items():
+        if not name.endswith("_hard"):
+            for horizon in (50, 200, 1000):
+                scored = reward_seconds(name, horizon=horizon)
+                rows.append([name, f"{horizon}", f"{horizon * ANSWER // system.horizon:,}", f"{1e6 * scored:.0f}"])
+    return tables.table(["plant", "controls", "tokens, about", "microseconds a completion, one core"], rows)
+
+
+def by_gpus(cores_per_gpu=8):
+    reward, rows = reward_seconds("double_integrator"), []
+    for gpus in GPUS:
+        completions = gpus * BATCH  # the same batch on each
+        rows.append(
+            [
+                f"{gpus:,}",
+                f"{completions:,}",
+                f"{completions // GROUP:,}",
+                f"{1e3 * completions * reward:,.0f}",
+                f"{1e3 * completions * reward / (gpus * cores_per_gpu):.2f}",
+            ]
+        )
+    head = ["accelerators", "completions a step", "problems", "reward ms on one core", "on 8 cores an accelerator"]
+    return tables.table(head, rows)
+
+
+def table():
+    about = f"{BATCH} completions of {PROMPT} + {ANSWER} tokens a step, LoRA, reward {list(REWARDS)[-2]} measured here."
+    return "\n\n".join([about, by_model(), by_plan(), by_gpus()])
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,224 @@
+"""What a training will need: memory and time, before it is started.
+
+    python -m llm_agent.estimate --config llm_agent/configs/small_gpu.yaml --device rtx4090
+    python -m llm_agent.estimate --config llm_agent/configs/qwen3_4b.yaml --device h100
+    python -m llm_agent.estimate --model path/to/model --num_generations 32
+
+Takes the flags of train_grpo. The model's size is that of its own configuration, built without weights; tokens are
+counted with its tokenizer (where there is none at hand, guessed). Everything else is arithmetic, printed line by line,
+with the assumptions at the end: good to a factor of two or so, which is enough to choose a machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baselines import tables
+from baselines.commands import guarded
+from control_envs import format_completion, format_prompt, get_system, score_completions
+from control_envs._extras import need
+
+if TYPE_CHECKING:
+    from llm_agent.arguments import Job
+
+GB = 1e9
+TOKENS_A_NUMBER = 4.5  # of "-1.62, " by byte-level tokenizers, the comma and the blank included
+TRAINING_SHARE = 0.35  # of the accelerator's arithmetic that training reaches
+GENERATION_SHARE = 0.5  # of its memory bandwidth that generation reaches
+LAUNCH = 0.8e-3  # seconds that transformers needs to start one layer's kernels for one token; vLLM has them recorded
+ADAM_BYTES = 16  # for each trained weight: the weight and its gradient in float32, two moments
+
+
+@dataclass(frozen=True)
+class Device:
+    """An accelerator by its data sheet: memory in GB, dense bfloat16 in TFLOP/s, memory bandwidth in GB/s."""
+
+    memory: float
+    tflops: float
+    bandwidth: float
+
+
+DEVICES = {
+    "l4": Device(24, 121, 300),
+    "rtx4090": Device(24, 165, 1008),
+    "a100": Device(80, 312, 2039),
+    "h100": Device(80, 989, 3350),
+    "h200": Device(141, 989, 4800),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What of a model's shape matters here."""
+
+    weights: int
+    trained: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    cache_per_token: int  # numbers that the key-value cache holds for each token
+
+
+def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
+    """The size of a model by its configuration, on torch's meta device: no memory is used, nothing is downloaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llm_agent.models import lora_config
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    weights = sum(p.numel() for p in model.parameters())
+    adapter = lora_config(model, lora_r, lora_alpha)
+    if adapter is not None:
+        from peft import get_peft_model
+
+        with torch.device("meta"):
+            model = get_peft_model(model, adapter)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    layers = config.num_hidden_layers
+    return Size(weights, trained, layers, config.hidden_size, config.vocab_size, 2 * layers * heads * width)
+
+
+def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
+    """Tokens of the longest problem and of its ordinary answer."""
+    prompts, answers = [], []
+    for system in map(get_system, systems):
+        prompt = format_prompt(system, system.x0_bounds[:, 0])
+        answer = format_completion(np.tile(system.u_bounds[:, 0], (system.horizon, 1)), "feedback k1=5.9 k2=6.8")
+        if tokenizer is None:
+            prompts.append(len(prompt) // 3)
+            answers.append(round(TOKENS_A_NUMBER * system.horizon * system.m) + 20)
+        else:
+            prompts.append(len(tokenizer(prompt).input_ids))
+            answers.append(len(tokenizer(answer, add_special_tokens=False).input_ids) + 1)
+    return max(prompts), max(answers)
+
+
+def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
+    """Seconds of one core that scoring one completion takes here, measured now."""
+    plant = get_system(system, **settings)
+    texts = [format_completion(np.tile(plant.u_bounds[:, 1], (plant.horizon, 1)))] * count
+    x0 = np.tile(plant.x0_bounds[:, 1], (count, 1))
+    score_completions(plant, x0, texts)
+    start = time.perf_counter()
+    score_completions(plant, x0, texts)
+    return (time.perf_counter() - start) / count
+
+
+def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, processes: int = 1) -> list[list[str]]:
+    """Rows of quantity and amount.
+
+    Raises:
+        ValueError: the job has no GRPO phase.
+    """
+    if job.grpo is None:
+        raise ValueError("estimates are of train_grpo's jobs")
+    config = job.grpo
+    batch = config.per_device_train_batch_size
+    completions = batch * config.gradient_accumulation_steps * processes
+    tokens = prompt + answer
+    memory = {
+        "weights (bfloat16)": 2.0 * size.weights,
+        "trained weights, gradients, Adam": ADAM_BYTES * size.trained,
+        # Checkpointing keeps each layer's input; one layer at a time is opened up again.
+        "activations (checkpointed)": 2.0 * batch * tokens * size.hidden * (size.layers + 20),
+        "logits of a batch": 4.0 * batch * answer * size.vocabulary,
+        "key-value cache while generating": 2.0 * batch * tokens * size.cache_per_token,
+    }
+    total = sum(memory.values())
+    verdict = ", TOO MUCH" if total > device.memory * GB else ""
+    read = 2.0 * size.weights + 2.0 * batch * tokens * size.cache_per_token / 2
+    written = answer * config.gradient_accumulation_steps  # tokens one after the other
+    generation = max(
+        written * read / (GENERATION_SHARE * device.bandwidth * GB),
+        0.0 if config.use_vllm else written * size.layers * LAUNCH,
+        2.0 * size.weights * completions / processes * tokens / (device.tflops * 1e12),
+    )
+    passes = (2 + 2 + (2 if size.trained < size.weights else 4)) * config.num_iterations  # forward, again, backward
+    training = passes * size.weights * completions / processes * tokens / (TRAINING_SHARE * device.tflops * 1e12)
+    scoring = completions * max(map(reward_seconds, job.args.systems))
+    step = generation + training + scoring
+    return [
+        ["weights", f"{size.weights / 1e6:,.0f} M, of which {size.trained / 1e6:,.1f} M are trained"],
+        ["tokens of a problem and its answer", f"{prompt} + {answer}"],
+        ["completions a step", f"{completions} ({completions // (config.num_generations or 1)} problems)"],
+        *[[f"memory: {name}", f"{amount / GB:.2f} GB"] for name, amount in memory.items()],
+        ["memory in all", f"{total / GB:.1f} of {device.memory:.0f} GB{verdict}"],
+        ["a step: generation", f"{generation:.1f} s"],
+        ["a step: training", f"{training:.1f} s"],
+        ["a step: rewards on one core", f"{scoring:.3f} s"],
+        [f"{config.max_steps} steps", f"{config.max_steps * step / 3600:.1f} h"],
+    ]
+
+
+def _config_of(model: str, shape: str | None) -> Any:
+    from transformers import AutoConfig
+
+    from llm_agent import tiny_model
+    from llm_agent.models import resolve
+
+    if shape:
+        kind, _, settings = shape.partition(":")
+        try:
+            values = {key: int(value) for key, value in (pair.split("=") for pair in settings.split(",") if pair)}
+            return AutoConfig.for_model(kind, **values)
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"--shape reads TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
+    if model == tiny_model.NAME:
+        return tiny_model.build_tiny()[0].config
+    try:
+        return AutoConfig.from_pretrained(resolve(model), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"the configuration of {model!r} is not at hand: give --shape ({said})") from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llm_agent.estimate",
+        description=__doc__,
+        epilog="All other flags are train_grpo's.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--device", choices=DEVICES, default="rtx4090", help="(%(default)s)")
+    parser.add_argument("--processes", type=int, default=1, help="processes, one device each (%(default)s)")
+    about = "in place of the model's configuration, e.g. qwen3:hidden_size=1024,tie_word_embeddings=1,..."
+    parser.add_argument("--shape", metavar="TYPE:NAME=VALUE,...", help=about)
+    args, flags = parser.parse_known_args(argv)
+
+    def work() -> None:
+        need("trl", "llm")
+        from llm_agent.arguments import parse
+        from llm_agent.models import load_tokenizer
+
+        job = parse("grpo", flags)
+        config = _config_of(job.args.model, args.shape)
+        tiny = Path(str(job.args.model)).name == job.args.model and not args.shape
+        tokenizer = None if args.shape else load_tokenizer(job.args.model)
+        size = size_of(config, 0 if tiny and getattr(config, "control_grpo_tiny", False) else job.args.lora_r, 64)
+        rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[args.device], args.processes)
+        print(f"{job.args.model} on {args.processes} x {args.device}\n")
+        print(tables.table(["", "estimate"], rows))
+        print(
+            f"\nAssumed: training reaches {TRAINING_SHARE:.0%} of the device's arithmetic, generation "
+            f"{GENERATION_SHARE:.0%} of its memory's bandwidth, {1e3 * LAUNCH:.1f} ms a layer and token start kernels "
+            "(none with --use_vllm); every process holds the whole model."
+        )
+
+    return guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
