@@ -34,7 +34,7 @@ def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: boo
     except CommandError as error:
         said, code = f"error: {error}", 1
     except KeyboardInterrupt:
-        said, code = f"\n{stopped}", 130
+        said, code = stopped, 130
     if not quiet:
         print(said, file=sys.stderr)
     return code

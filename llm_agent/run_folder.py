@@ -46,6 +46,7 @@ class RunFolder:
         """
         run = cls(Path(path) if path else _fresh(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}"))
         run.path.mkdir(parents=True, exist_ok=True)
+        run._check_free()  # before a lock leaves its file there
         with locked(run.path):
             run._check_free()
             run._write(_new_record(settings))

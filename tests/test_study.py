@@ -46,7 +46,7 @@ def test_a_study_trains_its_variants_and_grows_by_seeds(start, tmp_path, capsys)
     assert [r.parent.name for r in runs] == ["double_integrator-growing-box", "double_integrator-whole-box"]
     assert not list(tmp_path.glob("*/seed0/*/checkpoint-*"))
     before = (runs[1] / "evaluation.json").stat().st_mtime
-    assert study.main([*common, "--seeds", "2", "--only", "whole", *SHORT]) == 0
+    assert study.main([*common, "--seeds", "2", "--jobs", "2", "--only", "whole", *SHORT]) == 0
     assert "| 2     |" in capsys.readouterr().out
     assert (runs[1] / "evaluation.json").stat().st_mtime == before
     assert "whole box" in (tmp_path / "table.md").read_text()
