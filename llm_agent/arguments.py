@@ -75,6 +75,7 @@ class Job:
             "eval_seed": self.args.eval_seed,
             "reward_version": self.reward_version,
             "sampling": sampling,
+            "load_in_4bit": self.args.load_in_4bit,
             "max_completion_length": self.grpo.max_completion_length if self.grpo else None,
         }
 

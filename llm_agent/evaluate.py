@@ -119,7 +119,9 @@ def run_models(run: RunFolder) -> dict[str, LLMPolicy]:
     """
     settings = run.settings
     models = {
-        phase.upper(): LLMPolicy.from_pretrained(run.path / phase, sampling=Sampling(**settings["sampling"]))
+        phase.upper(): LLMPolicy.from_pretrained(
+            run.path / phase, settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
+        )
         for phase in ("sft", "grpo")
         if run.is_done(phase)
     }

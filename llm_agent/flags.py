@@ -62,6 +62,9 @@ class RunArguments:
         default=32, metadata={"help": "LoRA rank for pretrained models; 0 trains all weights (the tiny model always)"}
     )
     lora_alpha: int = field(default=64, metadata={"help": "LoRA alpha"})
+    load_in_4bit: bool = field(
+        default=False, metadata={"help": "a pretrained model's weights in four bits under LoRA (needs bitsandbytes)"}
+    )
     eval_states: int = field(default=STATES, metadata={"help": "held-out initial states of the evaluation"})
     eval_seed: int = field(default=0, metadata={"help": "seed of the held-out initial states"})
     resume: bool = field(
@@ -83,6 +86,8 @@ class RunArguments:
             raise ValueError(f"--errors must be one of {', '.join(ERRORS)}, not {self.errors!r}")
         if self.perturbation is not None and self.perturbation < 0:
             raise ValueError(f"--perturbation must not be negative, and is {self.perturbation}")
+        if self.load_in_4bit and self.lora_r == 0:
+            raise ValueError("weights in four bits cannot be trained: give --lora-r, or leave --load-in-4bit out")
         if not 0 <= self.variations <= 1:
             raise ValueError(f"--variations is a share, between 0 and 1, not {self.variations}")
 

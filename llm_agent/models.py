@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from control_envs import System, format_completion, format_prompt, get_system
+from control_envs._extras import need
 from llm_agent import checkpoints, tiny_model
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 SAFE: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 
 
-def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tuple[Model, Tokenizer]:
+def load_model(
+    name: str | Path, seed: int = 0, trainable: bool = False, four_bit: bool = False
+) -> tuple[Model, Tokenizer]:
     """A causal model and its tokenizer.
 
     Args:
@@ -33,18 +36,36 @@ def load_model(name: str | Path, seed: int = 0, trainable: bool = False) -> tupl
             adapter), or a hub id.
         seed: initial weights of a fresh tiny model.
         trainable: an adapter is loaded for further training.
+        four_bit: a pretrained model's weights in four bits (NF4 of QLoRA: Dettmers et al., arXiv 2305.14314).
 
     Raises:
         ValueError: nothing of that name can be loaded.
+        ImportError: four bits are asked for without bitsandbytes.
     """
     from llm_agent.sampling import sample_by_inversion
 
-    model, tokenizer = _load(name, seed, trainable)
+    model, tokenizer = _load(name, seed, trainable, _in_four_bits() if four_bit else {})
     sample_by_inversion(model)
     return model, tokenizer
 
 
-def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenizer]:
+def _in_four_bits() -> dict[str, Any]:
+    need("bitsandbytes", "quantized")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    precision = torch.bfloat16 if torch.accelerator.is_available() else torch.float32
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=precision,
+        )
+    }
+
+
+def _load(name: str | Path, seed: int, trainable: bool, quantization: dict[str, Any]) -> tuple[Model, Tokenizer]:
     if str(name) == tiny_model.NAME:
         return tiny_model.build_tiny(seed)
     from safetensors import SafetensorError
@@ -55,9 +76,9 @@ def _load(name: str | Path, seed: int, trainable: bool) -> tuple[Model, Tokenize
         if (Path(source) / "adapter_config.json").is_file():
             from peft import AutoPeftModelForCausalLM
 
-            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable, **SAFE)
+            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable, **SAFE, **quantization)
         else:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", **SAFE)
+            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", **SAFE, **quantization)
             if tiny_model.holds_tiny(model):
                 model.float()  # shipped models are stored in half precision
     except (OSError, ValueError, SafetensorError) as error:

@@ -20,6 +20,7 @@ from trl import GRPOConfig, SFTConfig
 
 from baselines.commands import guarded
 from baselines.files import replacing, write_json
+from control_envs._extras import need
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.chat import has_template, messages
@@ -90,6 +91,10 @@ def _check(job: Job) -> None:
             raise ValueError(
                 f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps"
             )
+    if job.args.load_in_4bit:
+        need("bitsandbytes", "quantized")
+        if is_tiny(job.args.model):
+            raise ValueError("--load-in-4bit is for pretrained models; the embedded one needs all of its bits")
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
     if job.grpo:
@@ -168,7 +173,7 @@ class Pipeline:
     def _sft(self, config: SFTConfig, title: str) -> None:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
-        model, tokenizer = load_model(self.args.model, config.seed, trainable=True)
+        model, tokenizer = load_model(self.args.model, config.seed, True, self.args.load_in_4bit)
         quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
         self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
@@ -181,7 +186,7 @@ class Pipeline:
         tokenizer.save_pretrained(self.run.path / "sft")
 
     def _grpo(self, config: GRPOConfig, title: str) -> None:
-        model, tokenizer = load_model(self.run.path / "sft", trainable=True)
+        model, tokenizer = load_model(self.run.path / "sft", config.seed, True, self.args.load_in_4bit)
         quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)

@@ -60,8 +60,11 @@ class LLMPolicy:
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, **kwargs: Any) -> LLMPolicy:
+    def from_pretrained(cls, name: str | Path, four_bit: bool = False, **kwargs: Any) -> LLMPolicy:
         """Loads a run folder's model, a model folder, or a hub id; keyword arguments go to the constructor.
+
+        Args:
+            four_bit: see `llm_agent.models.load_model`.
 
         Raises:
             ValueError: nothing of that name can be loaded.
@@ -69,7 +72,7 @@ class LLMPolicy:
         need("transformers", "llm")
         from llm_agent.models import load_model
 
-        model, tokenizer = load_model(name)
+        model, tokenizer = load_model(name, four_bit=four_bit)
         return cls(model.eval(), tokenizer, **kwargs)
 
     def act(

@@ -37,18 +37,18 @@ def byte_level_tokenizer(chat: bool) -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_folder(path: Path, architecture: str, chat: bool) -> Path:
+def make_folder(path: Path, architecture: str, chat: bool, width: int = 32) -> Path:
     """A folder with a model of that architecture and its tokenizer, as one downloads them."""
     tokenizer = byte_level_tokenizer(chat)
     config = AutoConfig.for_model(
         architecture,
         vocab_size=len(tokenizer) + 8,  # padded, as vocabularies often are
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=width,
+        intermediate_size=2 * width,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,
-        head_dim=16,
+        head_dim=width // 2,
         max_position_embeddings=1024,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,

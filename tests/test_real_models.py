@@ -121,6 +121,19 @@ def test_presets_are_jobs(preset):
     assert job.sft is not None
 
 
+def test_lora_on_weights_in_four_bits(folder, capsys):
+    pytest.importorskip("bitsandbytes")
+    make_folder(folder / "base", "qwen3", True, width=128)
+    flags = ["--model", "base", "--sft-config", "sft.yaml", *GRPO, "--load-in-4bit", "--output-dir", "run"]
+    assert command("grpo", flags) == 0, capsys.readouterr().err
+    model, _ = load_model("run", four_bit=True)
+    assert any(type(module).__name__ == "Linear4bit" for module in model.modules())
+    assert command("grpo", [*flags, "--lora-r", "0"]) == 2
+    assert "cannot be trained" in capsys.readouterr().err
+    assert command("grpo", ["--load-in-4bit"]) == 2
+    assert "the embedded one" in capsys.readouterr().err
+
+
 def test_any_tokenizer_can_write_a_plan(folder):
     plan = format_completion([[0.1]] * 50, "feedback k1=5.9 k2=6.8")
     for architecture in ARCHITECTURES:
