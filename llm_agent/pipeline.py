@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import math
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import transformers
@@ -85,6 +86,9 @@ def _check(job: Job) -> None:
         ValueError: something is amiss.
     """
     for config in filter(None, (job.sft, job.grpo)):
+        for monitor in cast(list[str], config.report_to or []):
+            if importlib.util.find_spec(monitor) is None:
+                raise ValueError(f"--report_to {monitor} needs a package: run  pip install {monitor}")
         if config.hub_token:
             raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
         if config.max_steps < 1:

@@ -244,6 +244,19 @@ def test_zero_shot(grpo):
     assert RunFolder.open().settings["reward_version"] == "1.2"
 
 
+def test_metrics_go_to_tensorboard_by_flag(grpo):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    grpo("--zero-shot", *GRPO, "--report_to", "tensorboard")
+    (events,) = RunFolder.open().path.glob("grpo/runs/*")
+    accumulator = EventAccumulator(str(events))
+    accumulator.Reload()
+    tags = set(accumulator.Tags()["scalars"])
+    wanted = {"train/rewards/control/mean", "train/reward_terms/terminal", "train/held_out/greedy/success"}
+    assert wanted <= tags, tags
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -258,6 +271,7 @@ def test_zero_shot(grpo):
         (["--max_steps", "-1"], "--max_steps must be at least 1"),
         (["--resume", "--output-dir", "nowhere"], "nowhere holds no run"),
         (["--max_completion_length", "10"], "takes 57 tokens"),
+        (["--report_to", "swanlab"], "--report_to swanlab needs a package"),
     ],
 )
 def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
