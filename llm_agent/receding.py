@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # One whole control as a single token of the embedded model's tokenizer. A number that a tokenizer spells in several
 # tokens is only whole once what follows it is known, and is left to ordinary generation.
-_WHOLE = re.compile(r"-?\d+\.\d\d")
+_WHOLE = re.compile(r"(-?\d+\.\d\d)(?:, )?")
 
 
 class FirstControls:
@@ -65,8 +65,8 @@ class FirstControls:
             same = (best[:, :-1] == ids[:, ids.shape[1] - length :]).all(dim=1).tolist()
             for i, agrees, token in zip(rows, same, best[:, -1].tolist(), strict=True):
                 control = str(tokenizer.decode([token]))
-                if agrees and _WHOLE.fullmatch(control):
-                    answers[i] = drafts[i] + control
+                if agrees and (whole := _WHOLE.fullmatch(control)):
+                    answers[i] = drafts[i] + whole[1]
         return answers
 
     def _written(self, prompts: list[str]) -> list[str]:

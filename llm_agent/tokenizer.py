@@ -5,7 +5,8 @@ spelt in bytes, so that no text is unknown. The vocabulary holds
 
 * the phrases of the answer, and of the prompt as whole as they can be under a plant's own settings and in shorter
   pieces for any other setting,
-* control values on the two-decimal grid, alone ("-1.62") and as a list continues (", -1.62"),
+* control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, "): the first
+  control, large and of consequence, is then a token like those after it, and the odd one out is the last,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
 """
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-_PREFIXES = ("", ", ")
+_SUFFIXES = ("", ", ")
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
@@ -60,7 +61,7 @@ def _magnitudes(limit: float, decimals: int) -> list[str]:
 def vocabulary() -> dict[str, float | None]:
     """Every token beside the bytes, and the number it denotes (None for text)."""
     text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
-    numbers = {prefix + v: float(v) for prefix in _PREFIXES for v in _grid_values()}
+    numbers = {v + suffix: float(v) for suffix in _SUFFIXES for v in _grid_values()}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
     return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
 
@@ -72,7 +73,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    pieces = Regex(rf"{literal}|(?:, )?-?\d+\.\d+|[A-Za-z]+|\s+")
+    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:, (?=-?\d))?|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -103,9 +104,9 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The token ids of the control grid in order of value, alone and as a list continues."""
+    """The token ids of the control grid in order of value, alone and where a list goes on."""
     known = tokenizer.get_vocab()
-    return [[known[_as_bytes(prefix + value)] for value in _grid_values()] for prefix in _PREFIXES]
+    return [[known[_as_bytes(value + suffix)] for value in _grid_values()] for suffix in _SUFFIXES]
 
 
 @cache
