@@ -104,9 +104,16 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The token ids of the control grid in order of value, alone and where a list goes on."""
-    known = tokenizer.get_vocab()
-    return [[known[_as_bytes(value + suffix)] for value in _grid_values()] for suffix in _SUFFIXES]
+    """The token ids of the tokenizer's control values in order of value: alone, and with a comma beside them.
+
+    Read from its own vocabulary, for a model that was made before keeps the tokenizer that it was made with.
+    """
+    families: dict[str, list[tuple[float, int]]] = {}
+    for token, i in tokenizer.get_vocab().items():
+        number = token.replace(_as_bytes(", "), "")
+        if _VALUE.fullmatch(number):
+            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
+    return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
 
 
 @cache
