@@ -1,33 +1,20 @@
 """Control problems as Gymnasium environments, with numbers or text in and out.
 
 Importing this package registers, for every plant, a numeric and a text environment:
-``DoubleIntegrator-v0``, ``DoubleIntegratorText-v0``, ``VanDerPol-v0``, ``VanDerPolText-v0``, ...
+``DoubleIntegrator-v0``, ``DoubleIntegratorText-v0``, ``VanDerPol-v0``, ``VanDerPolText-v0``, ... Plants of your own
+join them by `register_system`, or by an entry point of your package (`control_envs.registration`).
 """
-
-from gymnasium.envs.registration import register
 
 from control_envs.codec import format_completion, format_prompt, parse_completion
 from control_envs.metrics import Metrics, measure
+from control_envs.registration import env_id, register_all, register_system
 from control_envs.rewards import REWARDS, Score, get_reward, score
 from control_envs.scoring import score_completions
 from control_envs.splits import sample_states
 from control_envs.systems import SYSTEMS, System, get_system
 from control_envs.trajectory import Trajectory, simulate
 
-
-def env_id(system: str, text: bool = False) -> str:
-    """The Gymnasium id of a plant: ``env_id("van_der_pol", text=True)`` is "VanDerPolText-v0"."""
-    return "".join(word.capitalize() for word in system.split("_")) + ("Text" if text else "") + "-v0"
-
-
-for _name in SYSTEMS:
-    register(
-        env_id(_name),
-        entry_point="control_envs.envs:ControlEnv",
-        vector_entry_point="control_envs.vector:BatchedControlEnv",
-        kwargs={"system": _name},
-    )
-    register(env_id(_name, text=True), entry_point="control_envs.envs:TextControlEnv", kwargs={"system": _name})
+register_all()
 
 __all__ = [
     "REWARDS",
@@ -43,6 +30,7 @@ __all__ = [
     "get_system",
     "measure",
     "parse_completion",
+    "register_system",
     "sample_states",
     "score",
     "score_completions",

@@ -1,10 +1,14 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_envs import SYSTEMS, System, get_system, simulate
+from control_envs import SYSTEMS, System, get_system, register_system, simulate
 
 
 def random_points(system, count=64, seed=0):
@@ -141,6 +145,40 @@ def test_more_than_one_control():
 def test_bad_settings_name_themselves(system, changes, said):
     with pytest.raises(ValueError, match=said):
         system.replace(**changes)
+
+
+PLUGIN = """
+from control_envs import System
+PLANT = System(name="from_a_plugin", title="a plant", equation="x1' = u", state_names=("x",), control_names=("u",),
+               vector_field=lambda x, u, xp=None: (u[0],), x_bounds=1.0, u_bounds=1.0, x0_bounds=0.5)
+"""
+
+
+def test_plants_of_other_packages_are_found_by_their_entry_points(tmp_path):
+    """In a process of its own, with a package that is installed there: what can be had is registered, the rest said."""
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    info = tmp_path / "plugin-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[control_envs.systems]\na = plugin:PLANT\nb = plugin:NOTHING\n")
+    code = "import gymnasium as gym, control_envs; print(gym.make('FromAPluginText-v0').reset(seed=0)[0])"
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Control a plant (x1' = u) from x=")
+    assert "plant b (plugin:NOTHING) is left out" in done.stderr
+
+
+def test_a_plant_is_registered_once_and_by_a_plain_name(monkeypatch):
+    monkeypatch.setattr("control_envs.registration.SYSTEMS", dict(SYSTEMS))
+    system = get_system("double_integrator")
+    assert register_system(system) is system
+    with pytest.raises(ValueError, match="another plant of the name"):
+        register_system(system.replace(dt=0.2))
+    with pytest.raises(ValueError, match="snake case"):
+        register_system(system.replace(name="My Plant"))
 
 
 def test_unknown_plant_names_the_nearest():

@@ -1,0 +1,28 @@
+"""A language model in closed loop: it is asked for a plan at every step, and only the first control is played.
+
+python examples/receding_horizon.py
+"""
+
+from functools import partial
+
+from baselines.evaluation import evaluate
+from baselines.flying import Scenario
+from baselines.optimum import solve_all
+from baselines.policies import RecedingTextPolicy, TextPolicy, lqr_policy
+from control_envs import get_system, sample_states
+from llm_agent.policy import LLMPolicy
+from llm_agent.receding import FirstControls
+
+system = get_system("double_integrator")
+model = LLMPolicy.from_pretrained("tiny-double-integrator")
+x0 = sample_states(system, 20)
+optimal = solve_all(system, x0).cost
+policies = [
+    TextPolicy("whole plans", system, partial(model.act, greedy=True)),
+    RecedingTextPolicy("asked at every step", system, FirstControls(model)),
+    lqr_policy(system),
+]
+for scenario in (Scenario("undisturbed"), Scenario("pushed at random", process_noise=0.02)):
+    for policy in policies:
+        values = evaluate(policy, system, x0, optimal, scenario).values
+        print(f"{scenario.name:17s} {policy.name:20s} final error {values['final_error'].mean():.3f}")
