@@ -40,6 +40,7 @@ trainer = GRPOTrainer(
         max_completion_length=60,
         learning_rate=1e-5,
         logging_steps=1,
+        bf16=False,
         report_to="none",
         save_strategy="no",
     ),
