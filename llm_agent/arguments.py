@@ -6,6 +6,7 @@ Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, fre
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,9 +144,14 @@ def read_config(path: Path) -> dict[str, Any]:
     """A YAML file of flags and options.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: it is something else, or is not there; the message names the nearest of our own.
         OSError: it cannot be read.
     """
+    if not path.exists():
+        presets = {preset.stem: preset for preset in sorted(CONFIGS.glob("*.yaml"))}
+        near = difflib.get_close_matches(path.stem, presets, n=1, cutoff=0.4)
+        hint = f" Did you mean {presets[near[0]]}?" if near else ""
+        raise ValueError(f"there is no config {path}.{hint}")
     try:
         config = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

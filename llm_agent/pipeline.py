@@ -70,6 +70,9 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
 def _open_or_create(job: Job) -> Path:
     folder = job.config.output_dir or None
     if job.args.resume:
+        given = {word.partition("=")[0].replace("_", "-") for word in job.argv if word.startswith("--")}
+        if others := ", ".join(sorted(given - {"--resume", "--output-dir"})):
+            raise ValueError(f"a resumed run keeps its own settings: leave {others} out, or start another run")
         run = RunFolder.open(folder)
         if run.settings["kind"] != job.kind:
             raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")

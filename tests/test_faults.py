@@ -104,6 +104,7 @@ def test_a_damaged_record_is_said_to_be(folder, capsys, content):
     ("name", "content", "said"),
     [
         ("missing.yaml", None, "missing.yaml"),
+        ("tiny_gpro.yaml", None, "configs/tiny_grpo.yaml?"),
         ("list.yaml", "- 1\n- 2\n", "list.yaml"),
         ("broken.yaml", "a: [", "broken.yaml"),
         ("binary.yaml", b"\x80\x81\xff", "binary.yaml"),
@@ -115,6 +116,11 @@ def test_configs_that_are_none(folder, capsys, name, content, said):
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert said in fails(capsys, "grpo", [*GRPO, "--config", name])
     assert not (folder / "runs").exists()
+
+
+def test_a_resumed_run_is_not_given_other_settings(finished, capsys):
+    said = fails(capsys, "grpo", ["--resume", "--output-dir", finished.path, "--system", "van_der_pol"])
+    assert "leave --system out" in said
 
 
 def test_models_that_are_not_what_they_claim(folder, capsys):
