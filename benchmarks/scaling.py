@@ -11,7 +11,7 @@ from transformers import AutoConfig
 
 from baselines import tables
 from control_envs import REWARDS, SYSTEMS
-from llm_agent.estimate import DEVICES, GB, GENERATION_SHARE, TRAINING_SHARE, reward_seconds, size_of
+from llm_agent.estimate import DEVICES, GB, effort_of, reward_seconds, size_of
 
 PROMPT, ANSWER = 92, 245  # tokens of a problem and of 50 controls, by a byte-level tokenizer
 BATCH, GROUP = 128, 16
@@ -28,20 +28,16 @@ def by_model():
     device, reward, rows = DEVICES["h100"], reward_seconds("double_integrator"), []
     for name, shape in SHAPES.items():
         size = size_of(AutoConfig.for_model("qwen3", **shape, **SHARED, tie_word_embeddings=name != "32 B"), 32, 64)
-        tokens = BATCH * (PROMPT + ANSWER)
-        flops = {"generation": 2 * size.weights * tokens, "training": 6 * size.weights * tokens}
-        cache = 2 * size.cache_per_token * (PROMPT + ANSWER)
-        read = ANSWER * (2 * size.weights + BATCH * cache / 2)  # bytes, all completions written side by side
-        seconds = max(
-            read / (GENERATION_SHARE * device.bandwidth * GB), flops["generation"] / (device.tflops * 1e12)
-        ) + flops["training"] / (TRAINING_SHARE * device.tflops * 1e12)
+        effort = effort_of(size, PROMPT, ANSWER, BATCH)
+        seconds = effort.seconds_generating(device) + effort.seconds_training(device)
         rows.append(
             [
                 name,
-                f"{tokens:,}",
-                *[f"{value / 1e15:.2f}" for value in flops.values()],
-                f"{read / 1e12:.2f}",
-                f"{BATCH * cache / GB:.1f}",
+                f"{BATCH * (PROMPT + ANSWER):,}",
+                f"{effort.generating / 1e15:.2f}",
+                f"{effort.training / 1e15:.2f}",
+                f"{effort.read / 1e12:.2f}",
+                f"{effort.cache / GB:.1f}",
                 f"{2 * size.trained / 1e6:.0f}",
                 f"{seconds:.1f}",
                 f"{1e3 * BATCH * reward:.1f}",

@@ -45,8 +45,7 @@ def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
 
     if not name.replace("-", "").isalnum():
         raise ValueError(f"a model's name is letters, digits and dashes, not {name!r}")
-    if not (run.path / "evaluation.json").is_file():
-        raise ValueError(f"{run.path} has not been evaluated yet: finish it with --resume")
+    evaluation = run.evaluation()
     model, tokenizer = load_model(run.path)
     folder = root / name
     if folder.exists():
@@ -54,7 +53,6 @@ def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
     folder.mkdir(parents=True)
     model.half().save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
-    evaluation = json.loads((run.path / "evaluation.json").read_text())
     write_json(folder / PROVENANCE, {**run.record, "evaluation": evaluation})
     return folder
 

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,19 +89,44 @@ def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
     return Size(weights, trained, layers, config.hidden_size, config.vocab_size, 2 * layers * heads * width)
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What one process does in one step: FLOP while generating and training, bytes read and cached while generating."""
+
+    generating: float
+    training: float
+    read: float
+    cache: float
+
+    def seconds_generating(self, device: Device) -> float:
+        """Bound by memory or by arithmetic."""
+        return max(self.read / (GENERATION_SHARE * device.bandwidth * GB), self.generating / (device.tflops * 1e12))
+
+    def seconds_training(self, device: Device) -> float:
+        """Bound by arithmetic."""
+        return self.training / (TRAINING_SHARE * device.tflops * 1e12)
+
+
+def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: int = 1, iterations: int = 1) -> Effort:
+    """The effort of ``batch`` completions at a time, ``accumulation`` times a step."""
+    passed = size.weights * batch * accumulation * (prompt + answer)
+    cache = 2.0 * batch * (prompt + answer) * size.cache_per_token
+    passes = 2 + 2 + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
+    read = answer * accumulation * (2.0 * size.weights + cache / 2)  # for each token all weights and the cache so far
+    return Effort(2.0 * passed, float(passes * iterations * passed), read, cache)
+
+
 def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
     """Tokens of the longest problem and of its ordinary answer."""
-    prompts, answers = [], []
-    for system in map(get_system, systems):
-        prompt = format_prompt(system, system.x0_bounds[:, 0])
-        answer = format_completion(np.tile(system.u_bounds[:, 0], (system.horizon, 1)), "feedback k1=5.9 k2=6.8")
-        if tokenizer is None:
-            prompts.append(len(prompt) // 3)
-            answers.append(round(TOKENS_A_NUMBER * system.horizon * system.m) + 20)
-        else:
-            prompts.append(len(tokenizer(prompt).input_ids))
-            answers.append(len(tokenizer(answer, add_special_tokens=False).input_ids) + 1)
-    return max(prompts), max(answers)
+    from llm_agent.chat import encode
+    from llm_agent.models import answer_tokens
+
+    plants = [get_system(name) for name in systems]
+    prompts = [format_prompt(plant, plant.x0_bounds[:, 0]) for plant in plants]
+    if tokenizer is None:
+        answers = [round(TOKENS_A_NUMBER * plant.horizon * plant.m) + 20 for plant in plants]
+        return max(map(len, prompts)) // 3, max(answers)
+    return max(map(len, encode(tokenizer, prompts).input_ids)), max(answer_tokens(tokenizer, plant) for plant in plants)
 
 
 def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
@@ -128,25 +152,20 @@ def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, pro
     batch = config.per_device_train_batch_size
     completions = batch * config.gradient_accumulation_steps * processes
     tokens = prompt + answer
+    effort = effort_of(size, prompt, answer, batch, config.gradient_accumulation_steps, config.num_iterations)
     memory = {
         "weights (bfloat16)": 2.0 * size.weights,
         "trained weights, gradients, Adam": ADAM_BYTES * size.trained,
         # Checkpointing keeps each layer's input; one layer at a time is opened up again.
         "activations (checkpointed)": 2.0 * batch * tokens * size.hidden * (size.layers + 20),
         "logits of a batch": 4.0 * batch * answer * size.vocabulary,
-        "key-value cache while generating": 2.0 * batch * tokens * size.cache_per_token,
+        "key-value cache while generating": effort.cache,
     }
     total = sum(memory.values())
     verdict = ", TOO MUCH" if total > device.memory * GB else ""
-    read = 2.0 * size.weights + 2.0 * batch * tokens * size.cache_per_token / 2
-    written = answer * config.gradient_accumulation_steps  # tokens one after the other
-    generation = max(
-        written * read / (GENERATION_SHARE * device.bandwidth * GB),
-        0.0 if config.use_vllm else written * size.layers * LAUNCH,
-        2.0 * size.weights * completions / processes * tokens / (device.tflops * 1e12),
-    )
-    passes = (2 + 2 + (2 if size.trained < size.weights else 4)) * config.num_iterations  # forward, again, backward
-    training = passes * size.weights * completions / processes * tokens / (TRAINING_SHARE * device.tflops * 1e12)
+    launching = 0.0 if config.use_vllm else answer * config.gradient_accumulation_steps * size.layers * LAUNCH
+    generation = max(effort.seconds_generating(device), launching)
+    training = effort.seconds_training(device)
     scoring = completions * max(map(reward_seconds, job.args.systems))
     step = generation + training + scoring
     return [
@@ -205,9 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         job = parse("grpo", flags)
         config = _config_of(job.args.model, args.shape)
-        tiny = Path(str(job.args.model)).name == job.args.model and not args.shape
         tokenizer = None if args.shape else load_tokenizer(job.args.model)
-        size = size_of(config, 0 if tiny and getattr(config, "control_grpo_tiny", False) else job.args.lora_r, 64)
+        size = size_of(config, job.args.lora_r, job.args.lora_alpha)
         rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[args.device], args.processes)
         print(f"{job.args.model} on {args.processes} x {args.device}\n")
         print(tables.table(["", "estimate"], rows))

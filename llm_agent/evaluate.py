@@ -120,7 +120,7 @@ def run_models(run: RunFolder) -> dict[str, LLMPolicy]:
     settings = run.settings
     models = {
         phase.upper(): LLMPolicy.from_pretrained(
-            run.path / phase, settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
+            run.path / phase, four_bit=settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
         )
         for phase in ("sft", "grpo")
         if run.is_done(phase)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,11 +17,7 @@ def model_card(run: RunFolder, repository: str) -> str:
     Raises:
         ValueError: the run is not evaluated yet.
     """
-    path = run.path / "evaluation.json"
-    if not path.is_file():
-        raise ValueError(f"{run.path} has not been evaluated yet: finish it with --resume")
-    record, settings = run.record, run.settings
-    reports = json.loads(path.read_text())
+    reports, record, settings = run.evaluation(), run.record, run.settings
     head = ["---", "library_name: transformers", "tags: [control, reinforcement-learning, grpo, control-grpo]", "---"]
     base = settings["model"]
     parts = [

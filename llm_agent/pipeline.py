@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -127,7 +126,7 @@ class Pipeline:
         self._work_off(self._phases())
         for path in sorted(self.run.path.glob("*.png")):
             say(f"picture: {path}")
-        for report in json.loads((self.run.path / "evaluation.json").read_text()).values():
+        for report in self.run.evaluation().values():
             say(f"\n{to_markdown(report)}")
         seconds = {name: phase["seconds"] for name, phase in self.run.record["phases"].items()}
         say(f"seconds by phase: {seconds}; in all {sum(seconds.values()):.0f}")
@@ -180,7 +179,7 @@ class Pipeline:
     def _sft(self, config: SFTConfig, title: str) -> None:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
-        model, tokenizer = load_model(self.args.model, config.seed, True, self.args.load_in_4bit)
+        model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
         quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
         self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
@@ -193,7 +192,7 @@ class Pipeline:
         tokenizer.save_pretrained(self.run.path / "sft")
 
     def _grpo(self, config: GRPOConfig, title: str) -> None:
-        model, tokenizer = load_model(self.run.path / "sft", config.seed, True, self.args.load_in_4bit)
+        model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=self.args.load_in_4bit)
         quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)

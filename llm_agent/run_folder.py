@@ -25,6 +25,7 @@ from baselines.files import LOCK, locked, read_record, write_json
 
 RUNS = Path("runs")
 LATEST = "latest"
+EVALUATION = "evaluation.json"
 COMPLETE = "complete"
 _PACKAGES = ("control-grpo", "numpy", "scipy", "gymnasium", "torch", "transformers", "trl", "accelerate", "datasets")
 
@@ -133,6 +134,17 @@ class RunFolder:
             if self.is_done(phase):
                 return self.path / phase
         raise ValueError(f"{self.path} holds no trained model yet")
+
+    def evaluation(self) -> dict[str, Any]:
+        """The reports by plant.
+
+        Raises:
+            ValueError: the run has not been evaluated yet.
+        """
+        path = self.path / EVALUATION
+        if not path.is_file():
+            raise ValueError(f"{self.path} has not been evaluated yet: finish it with --resume")
+        return json.loads(path.read_text())
 
     def metrics(self, phase: str | None = None) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl, of one phase or of all."""

@@ -22,10 +22,9 @@ from baselines import tables
 from baselines.commands import guarded
 from baselines.files import in_use
 from llm_agent.model_card import push
-from llm_agent.run_folder import LATEST, RUNS, RunFolder, list_runs
+from llm_agent.run_folder import EVALUATION, LATEST, RUNS, RunFolder, list_runs
 
 KINDS = ("specialist", "universal")
-EVALUATION = "evaluation.json"
 
 
 def kind_of(run: RunFolder) -> str:
@@ -35,8 +34,7 @@ def kind_of(run: RunFolder) -> str:
 
 def evaluation_of(run: RunFolder) -> dict[str, Any]:
     """A run's reports by plant; empty before it is evaluated."""
-    path = run.path / EVALUATION
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return run.evaluation() if (run.path / EVALUATION).is_file() else {}
 
 
 def success_of(run: RunFolder) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def to_markdown(question: str, runs: Mapping[str, Sequence[Path]]) -> str:
     found = {name: [RunFolder(folder) for folder in folders] for name, folders in runs.items() if folders}
     if not found:
         return f"{question}\n\nNo run is finished yet.\n"
-    states = next(iter(_reports(next(iter(found.values()))[0]).values()))["states"]
+    states = next(iter(next(iter(found.values()))[0].evaluation().values()))["states"]
     about = (
         f"{question} Held out: {states['count']} initial states ({states['split']} split). A cell is the mean over "
         "seeds, before and after GRPO where there was one; gains are paired by state, the mean over seeds [least, "
@@ -54,9 +53,9 @@ def to_markdown(question: str, runs: Mapping[str, Sequence[Path]]) -> str:
 def _quality(found: Mapping[str, Sequence[RunFolder]]) -> str:
     rows = []
     for name, group in found.items():
-        systems = _reports(group[0])
+        systems = group[0].evaluation()
         for system in systems:
-            reports = [_reports(run)[system] for run in group]
+            reports = [run.evaluation()[system] for run in group]
             label = name if len(systems) == 1 else f"{name} on {system}"
             rows += [[label, how, str(len(group)), *_cells(reports, how)] for how in DECODINGS]
     titles = [column[0] for column in COLUMNS]
@@ -161,7 +160,3 @@ def steps_to_convergence(rewards: Sequence[float], window: int = 10) -> int | No
     if gain <= 0:
         return None
     return int(np.argmax(means >= means[0] + CONVERGED * gain)) + window
-
-
-def _reports(run: RunFolder) -> dict[str, Any]:
-    return json.loads((run.path / "evaluation.json").read_text())

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 pytest.importorskip("trl")
 
 from safetensors.torch import load_file
+from starting import start
 
 from llm_agent.run_folder import COMPLETE, RunFolder
 
@@ -23,18 +23,9 @@ RUN = ["--model", "tiny", "--sft-config", "sft.yaml", "--demonstration-count", "
 RUN += ["--save_steps", "2", "--num_generations", "4", "--per_device_train_batch_size", "8", "--eval-states", "100"]
 
 
-def start(cwd, module, *flags):
-    (cwd / "sft.yaml").write_text(CONFIG)
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *flags],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores Ctrl-C
-    )
+@pytest.fixture(autouse=True)
+def _config(tmp_path):
+    (tmp_path / "sft.yaml").write_text(CONFIG)
 
 
 def finish(process):
@@ -66,13 +57,13 @@ def whole(folder):
 
 def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
     began = time.monotonic()
-    finish(start(tmp_path, "llm_agent.train_grpo", *RUN, "--output-dir", "whole"))
+    finish(start("llm_agent.train_grpo", *RUN, "--output-dir", "whole", cwd=tmp_path))
     length = time.monotonic() - began
     rng, kills, phases = np.random.default_rng(0), 0, set()
     flags = [*RUN, "--output-dir", "killed"]
     run = RunFolder(tmp_path / "killed")
     while kills < 16:
-        process = start(tmp_path, "llm_agent.train_grpo", *flags)
+        process = start("llm_agent.train_grpo", *flags, cwd=tmp_path)
         # Long enough to get on, short enough to be killed a dozen times: importing torch alone takes seconds.
         if not kill_after(process, rng.uniform(0.3 * length, 0.75 * length)):
             assert process.returncode == 0
@@ -84,7 +75,7 @@ def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
         if (run.path / "run.json").is_file():
             flags = ["--resume", "--output-dir", "killed"]
             phases.add(max(run.record["phases"], default="", key=lambda name: run.record["phases"][name]["seconds"]))
-    finish(start(tmp_path, "llm_agent.train_grpo", *flags))
+    finish(start("llm_agent.train_grpo", *flags, cwd=tmp_path))
     for done in (run, *map(RunFolder, tmp_path.glob("done-*"))):
         for phase in ("sft", "grpo"):
             first, second = (load_file(d / phase / "model.safetensors") for d in (tmp_path / "whole", done.path))
@@ -101,14 +92,15 @@ def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
 def test_ppo_killed_at_random_ends_with_the_same_policy(tmp_path):
     flags = ["--total-timesteps", "12000", "--no-progress"]
     began = time.monotonic()
-    finish(start(tmp_path, "baselines.ppo", *flags, "--output-dir", "whole"))
+    finish(start("baselines.ppo", *flags, "--output-dir", "whole", cwd=tmp_path))
     length, rng, kills = time.monotonic() - began, np.random.default_rng(1), 0
     while kills < 4 and kill_after(
-        start(tmp_path, "baselines.ppo", *flags, "--output-dir", "killed", "--resume"), rng.uniform(0.3, 0.8) * length
+        start("baselines.ppo", *flags, "--output-dir", "killed", "--resume", cwd=tmp_path),
+        rng.uniform(0.3, 0.8) * length,
     ):
         kills += 1
         whole(tmp_path / "killed")
-    finish(start(tmp_path, "baselines.ppo", *flags, "--output-dir", "killed", "--resume"))
+    finish(start("baselines.ppo", *flags, "--output-dir", "killed", "--resume", cwd=tmp_path))
     assert kills >= 2
     first, second = (
         load_file(tmp_path / name / "double_integrator/seed_0/policy.safetensors") for name in ("whole", "killed")
@@ -120,15 +112,15 @@ def test_a_search_killed_at_random_makes_up_for_it(tmp_path):
     flags = ["ppo", "--trials", "6", "--steps", "4000", "--states", "5"]
     rng, kills = np.random.default_rng(2), 0
     for _ in range(4):
-        kills += kill_after(start(tmp_path, "llm_agent.tune", *flags), rng.uniform(5, 9))
-    finish(start(tmp_path, "llm_agent.tune", *flags))
+        kills += kill_after(start("llm_agent.tune", *flags, cwd=tmp_path), rng.uniform(5, 9))
+    finish(start("llm_agent.tune", *flags, cwd=tmp_path))
     assert kills >= 2
     assert list(tmp_path.rglob("best.yaml"))
 
 
 @pytest.mark.parametrize("phase", ["data", "sft", "grpo", "evaluation"])
 def test_ctrl_c_is_said_in_one_line(tmp_path, phase):
-    process = start(tmp_path, "llm_agent.train_grpo", *RUN, "--output-dir", "run")
+    process = start("llm_agent.train_grpo", *RUN, "--output-dir", "run", cwd=tmp_path)
     assert process.stdout is not None
     seen = ""
     while f"] {phase}" not in seen:

@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 from safetensors.torch import load_file
+from starting import start
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from baselines.files import write_json
@@ -28,19 +27,6 @@ from llm_agent.tokenizer import build_tokenizer
 SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
 GRPO = ["--max_steps", "4", "--save_steps", "2", "--num_generations", "4", "--eval-every", "2", *SMALL]
-
-
-def start(module, *args, cwd):
-    """The command in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *args],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        start_new_session=True,
-    )
 
 
 @pytest.fixture
