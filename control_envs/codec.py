@@ -76,6 +76,19 @@ def format_instruction(system: System) -> str:
     return f"Answer {REASONING}...{END_REASONING}{CONTROLS}{numbers}{END_CONTROLS}"
 
 
+def answer_pattern(system: System, decimals: int = DECIMALS) -> str:
+    """A regular expression of whole answers, for engines that keep a model to one (structured output).
+
+    Every text that it matches has the verdict "ok", and every answer that `format_completion` writes from a reasoning
+    without "<" matches. It holds no look-around and no lazy quantifier, so that any engine can compile it.
+    """
+    number = rf"-?[0-9]{{1,4}}\.[0-9]{{1,{decimals}}}"
+    row = rf"{number}(, {number}){{{system.m - 1}}}" if system.m > 1 else number
+    between = ", " if system.m == 1 else "; "
+    rows = rf"{row}({between}{row}){{{system.horizon - 1}}}"
+    return f"{REASONING}[^<]*{END_REASONING}{CONTROLS}{rows}{END_CONTROLS}"
+
+
 def format_controls(controls: ArrayLike, decimals: int = DECIMALS) -> str:
     """Controls (N, m) as the text between the tags."""
     rows = np.asarray(controls, dtype=np.float64)

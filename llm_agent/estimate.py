@@ -118,15 +118,14 @@ def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: in
 
 def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
     """Tokens of the longest problem and of its ordinary answer."""
-    from llm_agent.chat import encode
-    from llm_agent.models import answer_tokens
+    from llm_agent.models import answer_tokens, prompt_tokens
 
     plants = [get_system(name) for name in systems]
-    prompts = [format_prompt(plant, plant.x0_bounds[:, 0]) for plant in plants]
     if tokenizer is None:
+        prompts = [format_prompt(plant, plant.x0_bounds[:, 0]) for plant in plants]
         answers = [round(TOKENS_A_NUMBER * plant.horizon * plant.m) + 20 for plant in plants]
         return max(map(len, prompts)) // 3, max(answers)
-    return max(map(len, encode(tokenizer, prompts).input_ids)), max(answer_tokens(tokenizer, plant) for plant in plants)
+    return prompt_tokens(tokenizer, systems), max(answer_tokens(tokenizer, plant) for plant in plants)
 
 
 def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:

@@ -26,6 +26,7 @@ from baselines.lqr import lqr
 from baselines.policies import Policy, RecedingTextPolicy, TextPolicy, lqr_policy
 from control_envs import System, get_system
 from control_envs._extras import need
+from control_envs.codec import answer_pattern
 from control_envs.systems.base import Array
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room
@@ -33,6 +34,7 @@ from llm_agent.policy import LLMPolicy, Sampling
 from llm_agent.run_folder import RunFolder
 
 DECODINGS = ("greedy", "sampled")
+STRUCTURED = "answers are kept to the format while they are written (structured output)"
 
 
 def text_policies(
@@ -42,6 +44,7 @@ def text_policies(
     seed: int = 0,
     replan_every: int | None = None,
     progress: Any = None,
+    structured: bool = False,
 ) -> list[Policy]:
     """Each model in each decoding as a policy for the plant.
 
@@ -49,26 +52,32 @@ def text_policies(
         replan_every: controls played of each plan; None for whole plans. At 1 greedy answers are not written further
             than their first control.
         progress: called with the number of prompts answered since the last call.
+        structured: answers are kept to the plant's format while they are written.
     """
+    pattern = answer_pattern(system) if structured else None
+
+    def policy(name: str, model: LLMPolicy, greedy: bool) -> Policy:
+        if replan_every == 1 and greedy and not structured:
+            from llm_agent.receding import FirstControls
+
+            return RecedingTextPolicy(name, system, FirstControls(model))
+        act = partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern)
+        return TextPolicy(name, system, act, replan_every)
+
     return [
-        _text_policy(f"{name} {decoding}", system, model, decoding == "greedy", seed, replan_every, progress)
+        policy(f"{name} {decoding}", model, decoding == "greedy")
         for name, model in models.items()
         for decoding in decodings
     ]
 
 
-def _text_policy(
-    name: str, system: System, model: LLMPolicy, greedy: bool, seed: int, replan_every: int | None, progress: Any
-) -> Policy:
-    if replan_every == 1 and greedy:
-        from llm_agent.receding import FirstControls
-
-        return RecedingTextPolicy(name, system, FirstControls(model))
-    return TextPolicy(name, system, partial(model.act, greedy=greedy, seed=seed, progress=progress), replan_every)
-
-
-def evaluate_policies(system: System, models: dict[str, LLMPolicy], states: int = STATES, seed: int = 0) -> Outcome:
+def evaluate_policies(
+    system: System, models: dict[str, LLMPolicy], states: int = STATES, seed: int = 0, structured: bool = False
+) -> Outcome:
     """Flies every model, greedy and sampled, and LQR, from the same held-out initial states.
+
+    Args:
+        structured: answers are kept to the plant's format while they are written.
 
     Returns:
         The results and the report: settings, summaries, differences of each later model from the first, stated laws.
@@ -77,7 +86,8 @@ def evaluate_policies(system: System, models: dict[str, LLMPolicy], states: int 
     pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in DECODINGS]
     tqdm = need("tqdm.auto", "llm").tqdm
     with tqdm(total=2 * len(models) * states, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
-        policies: list[Policy] = [*text_policies(system, models, seed=seed, progress=bar.update), lqr_policy(system)]
+        texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured)
+        policies: list[Policy] = [*texts, lqr_policy(system)]
         outcome = hold(Contest(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     outcome.report["stated_laws"] = {
         r.name: _stated_laws(system, r.controller.completions)  # type: ignore[attr-defined]
@@ -111,15 +121,18 @@ def _law(law: dict[str, Any]) -> str:
     return ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(np.ravel(law["mean"]), np.ravel(law["std"]), strict=True))
 
 
-def run_models(run: RunFolder) -> dict[str, LLMPolicy]:
+def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
     """The trained models of a run, by phase, with the run's own sampling.
+
+    Args:
+        engine: `LLMPolicy` or `llm_agent.vllm_policy.VLLMPolicy`.
 
     Raises:
         ValueError: no phase is finished yet.
     """
     settings = run.settings
     models = {
-        phase.upper(): LLMPolicy.from_pretrained(
+        phase.upper(): engine.from_pretrained(
             run.path / phase, four_bit=settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
         )
         for phase in ("sft", "grpo")
@@ -148,16 +161,42 @@ def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = N
 def _evaluate_run(run: RunFolder, states: int | None, seed: int | None) -> dict[str, Any]:
     from llm_agent.report import draw_run
 
+    outcomes = _outcomes(run, run_models(run), states, seed)
+    reports = {name: outcome.report for name, outcome in outcomes.items()}
+    _write(run.path, reports)
+    draw_run(run, outcomes)
+    return reports
+
+
+def _outcomes(
+    run: RunFolder, models: dict[str, LLMPolicy], states: int | None, seed: int | None, structured: bool = False
+) -> dict[str, Outcome]:
     settings = run.settings
     states = states or settings["eval_states"]
     seed = settings["eval_seed"] if seed is None else seed
-    models = run_models(run)
-    outcomes = {name: evaluate_policies(get_system(name), models, states, seed) for name in settings["systems"]}
-    reports = {name: outcome.report for name, outcome in outcomes.items()}
-    write_json(run.path / "evaluation.json", reports)
-    write_text(run.path / "evaluation.md", "\n".join(to_markdown(report) for report in reports.values()))
-    draw_run(run, outcomes)
-    return reports
+    return {n: evaluate_policies(get_system(n), models, states, seed, structured) for n in settings["systems"]}
+
+
+def _write(folder: Path, reports: dict[str, Any]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "evaluation.json", reports)
+    write_text(folder / "evaluation.md", "\n".join(to_markdown(report) for report in reports.values()))
+
+
+def _engine(args: argparse.Namespace) -> Any:
+    if not args.use_vllm:
+        return LLMPolicy
+    from llm_agent.vllm_policy import VLLMPolicy
+
+    return VLLMPolicy
+
+
+def _reports_of(run: RunFolder, args: argparse.Namespace) -> dict[str, Any]:
+    """A run's reports: evaluated in its folder, or with other ways of answering and then only shown."""
+    if not (args.structured or args.use_vllm):
+        return evaluate_run(run, args.states, args.seed)
+    outcomes = _outcomes(run, run_models(run, _engine(args)), args.states, args.seed, args.structured)
+    return {name: outcome.report for name, outcome in outcomes.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -170,25 +209,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--states", type=int, default=None, help=f"held-out initial states (default {STATES})")
     parser.add_argument("--seed", type=int, default=None, help="seed of the held-out states (default 0)")
     parser.add_argument("--output-dir", type=Path, default=None, help="where to write the report of other models")
+    parser.add_argument("--structured", action="store_true", help=f"{STRUCTURED}; a run's own evaluation stays")
+    parser.add_argument("--use-vllm", action="store_true", help="generate with vLLM; a run's own evaluation stays")
     args = parser.parse_args(argv)
     if args.states is not None and args.states < 1:
         parser.error("--states must be at least 1")
 
     def work() -> None:
-        system = get_system(args.system)
         runs = [m for m in args.models if (Path(m) / "run.json").is_file()]
         for name in runs:
-            for report in evaluate_run(RunFolder.open(name), args.states, args.seed).values():
+            for report in _reports_of(RunFolder.open(name), args).values():
                 print(f"\n# {name}\n\n{to_markdown(report)}")
         others = [m for m in args.models if m not in runs]
         if others:
-            policies = {name: LLMPolicy.from_pretrained(name) for name in others}
-            report = evaluate_policies(system, policies, args.states or STATES, args.seed or 0).report
+            engine = _engine(args)
+            policies = {name: engine.from_pretrained(name) for name in others}
+            system = get_system(args.system)
+            report = evaluate_policies(system, policies, args.states or STATES, args.seed or 0, args.structured).report
             print(to_markdown(report))
             if args.output_dir:
-                args.output_dir.mkdir(parents=True, exist_ok=True)
-                write_json(args.output_dir / "evaluation.json", {system.name: report})
-                write_text(args.output_dir / "evaluation.md", to_markdown(report))
+                _write(args.output_dir, {system.name: report})
 
     return guarded(work)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from control_envs import System, format_completion, format_prompt, get_system
 from control_envs._extras import need
 from llm_agent import checkpoints, tiny_model
+from llm_agent.chat import encode
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
 from llm_agent.tokenizer import build_tokenizer
@@ -184,6 +186,13 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
             f"tokenizer: give --max_completion_length {needed} or more"
         )
     return requested or max(answer_tokens(tokenizer, system, "waypoints") for system in plants) + 8
+
+
+def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:
+    """Tokens of the longest problem as the model reads it."""
+    plants = [get_system(name) for name in systems]
+    prompts = [format_prompt(plant, plant.x0_bounds[:, 0]) for plant in plants]
+    return max(map(len, encode(tokenizer, prompts).input_ids))
 
 
 def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "brief") -> int:

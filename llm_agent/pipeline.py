@@ -36,6 +36,7 @@ from llm_agent.models import (
     load_model,
     load_tokenizer,
     lora_config,
+    prompt_tokens,
     quicken,
     resolve,
 )
@@ -44,6 +45,7 @@ from llm_agent.processes import is_main, locked_by_main, on_main, say
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import make_trainer
 from llm_agent.trl_rewards import reward_functions
+from llm_agent.vllm_policy import check_vllm
 
 EVALUATION = "evaluation"
 SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
@@ -104,7 +106,9 @@ def _check(job: Job) -> None:
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
     if job.grpo:
-        completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
+        room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
+        if job.grpo.use_vllm:
+            check_vllm(job.grpo, prompt_tokens(tokenizer, job.args.systems) + room)
 
 
 class Pipeline:

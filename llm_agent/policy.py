@@ -14,7 +14,10 @@ from control_envs._extras import need
 from control_envs.systems.base import Array
 
 if TYPE_CHECKING:
+    from transformers import GenerationConfig, LogitsProcessorList
+
     from llm_agent.models import Model, Tokenizer
+    from llm_agent.structured import Pattern
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,8 @@ class Sampling:
     min_p: float | None = None
 
     @classmethod
-    def of(cls, model: Model) -> Sampling:
-        """As the model's own ``generation_config`` says, where it says that the model is to be sampled."""
-        config = getattr(model, "generation_config", None)
+    def said_by(cls, config: Any) -> Sampling:
+        """As a ``GenerationConfig`` says, where it says that the model is to be sampled."""
         if config is None or not config.do_sample:
             return cls()
         said = {f.name: getattr(config, f.name, None) for f in fields(cls)}
@@ -56,8 +58,9 @@ class LLMPolicy:
         batch_size: int = 256,
     ):
         self.model, self.tokenizer = model, tokenizer
-        self.sampling = sampling or Sampling.of(model)
+        self.sampling = sampling or Sampling.said_by(getattr(model, "generation_config", None))
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self._patterns: dict[str, Pattern] = {}
 
     @classmethod
     def from_pretrained(cls, name: str | Path, four_bit: bool = False, **kwargs: Any) -> LLMPolicy:
@@ -82,6 +85,7 @@ class LLMPolicy:
         seed: int | None = None,
         progress: Callable[[int], Any] | None = None,
         enough: Callable[[str], bool] | None = None,
+        pattern: str | None = None,
     ) -> list[str]:
         """One completion for each prompt.
 
@@ -91,6 +95,12 @@ class LLMPolicy:
             seed: makes sampled answers repeat, without touching torch's global random state.
             progress: called with the number of prompts answered after each batch.
             enough: told a completion so far, whether it may end there; asked after every token.
+            pattern: a regular expression that completions are kept to, such as
+                `control_envs.codec.answer_pattern`'s; cut off at ``max_new_tokens`` they may still end early.
+
+        Raises:
+            ValueError: the tokenizer cannot be kept to the pattern.
+            ImportError: a pattern is given without the ``structured`` extra.
         """
         import torch
 
@@ -104,28 +114,43 @@ class LLMPolicy:
                     torch.manual_seed(seed)
                 for start in range(0, len(prompts), self.batch_size):
                     batch = prompts[start : start + self.batch_size]
-                    completions += self._generate(batch, greedy, enough)
+                    completions += self._generate(batch, greedy, enough, pattern)
                     if progress is not None:
                         progress(len(batch))
         finally:
             self.model.train(was_training)
         return completions
 
-    def _generate(self, prompts: list[str], greedy: bool, enough: Callable[[str], bool] | None) -> list[str]:
-        import torch
-        from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
-
-        from llm_agent.chat import encode
+    def _config(self, greedy: bool) -> GenerationConfig:
+        from transformers import GenerationConfig
 
         sampling: dict[str, Any] = {"do_sample": False}
         if not greedy:  # min_p is said even where it does nothing: what is left open is the model's own to say
             sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
-        config = GenerationConfig(
+        return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
             **sampling,
         )
+
+    def _keep_to(self, expression: str) -> LogitsProcessorList:
+        from transformers import LogitsProcessorList
+
+        from llm_agent.structured import KeepTo, Pattern
+
+        if expression not in self._patterns:
+            self._patterns[expression] = Pattern(expression, self.tokenizer)
+        return LogitsProcessorList([KeepTo(self._patterns[expression])])
+
+    def _generate(
+        self, prompts: list[str], greedy: bool, enough: Callable[[str], bool] | None, pattern: str | None
+    ) -> list[str]:
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        from llm_agent.chat import encode
+
         inputs = encode(self.tokenizer, prompts, return_tensors="pt", padding=True, padding_side="left")
         inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
         start = inputs["input_ids"].shape[1]
@@ -141,7 +166,8 @@ class LLMPolicy:
         with torch.no_grad():
             tokens = self.model.generate(  # type: ignore[operator]
                 **inputs,
-                generation_config=config,
+                generation_config=self._config(greedy),
+                logits_processor=self._keep_to(pattern) if pattern else None,
                 stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
             )
         return texts(tokens)

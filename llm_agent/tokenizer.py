@@ -117,12 +117,18 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 
 @cache
-def _byte_alphabet() -> dict[int, str]:
+def _printable() -> dict[int, str]:
     """GPT-2's printable stand-in for each byte (transformers' ``bytes_to_unicode``)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [b for b in range(256) if b not in printable]
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
 
 
+@cache
+def byte_alphabet() -> dict[str, int]:
+    """The byte that each character of a byte-level token stands for."""
+    return {character: byte for byte, character in _printable().items()}
+
+
 def _as_bytes(text: str) -> str:
-    return "".join(_byte_alphabet()[b] for b in text.encode())
+    return "".join(_printable()[b] for b in text.encode())
