@@ -3,6 +3,7 @@
     python -m llm_agent.estimate --config llm_agent/configs/small_gpu.yaml --device rtx4090
     python -m llm_agent.estimate --config llm_agent/configs/qwen3_4b.yaml --device h100
     python -m llm_agent.estimate --model path/to/model --num_generations 32
+    python -m llm_agent.estimate --config ... --lora-r 0 --accelerate-config accelerate_configs/zero3.yaml
 
 Takes the flags of train_grpo. The model's size is that of its own configuration, built without weights; tokens are
 counted with its tokenizer (where there is none at hand, guessed). Everything else is arithmetic, printed line by line,
@@ -15,7 +16,8 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +35,9 @@ TOKENS_A_NUMBER = 4.5  # of "-1.62, " by byte-level tokenizers, the comma and th
 TRAINING_SHARE = 0.35  # of the accelerator's arithmetic that training reaches
 GENERATION_SHARE = 0.5  # of its memory bandwidth that generation reaches
 LAUNCH = 0.8e-3  # seconds that transformers needs to start one layer's kernels for one token; vLLM has them recorded
-ADAM_BYTES = 16  # for each trained weight: the weight and its gradient in float32, two moments
+GRADIENT_BYTES = 4  # for each trained weight
+ADAM_BYTES = 12  # for each trained weight: the weight in float32, two moments
+NF4_BYTES = 0.52  # for each weight in four bits, its share of the twice quantized scales included
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,42 @@ def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Processes, one device each, and the share of a whole that each of them holds.
+
+    Sharding is ZeRO's (Rajbhandari et al., arXiv 1910.02054): stage 1 shards Adam's state, stage 2 gradients as well,
+    stage 3 (and FSDP's full shard) the weights too.
+    """
+
+    name: str = "every process holds the whole model"
+    processes: int = 1
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"--processes must be at least 1, not {self.processes}")
+
+    def share(self, stage: int) -> float:
+        """What a process holds of something that this stage shards."""
+        return 1.0 / self.processes if self.stage >= stage else 1.0
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of an accelerate configuration (``accelerate config``, ``accelerate_configs/``).
+
+    Raises:
+        ValueError: the file is no such configuration.
+    """
+    from llm_agent.arguments import read_config
+
+    said = read_config(path)
+    if "num_processes" not in said:
+        raise ValueError(f"{path} is no accelerate configuration: it names no num_processes")
+    stage = 3 if said.get("distributed_type") == "FSDP" else int(said.get("deepspeed_config", {}).get("zero_stage", 0))
+    return Layout(f"{path.stem}: ZeRO stage {stage} or its like", int(said["num_processes"]), stage)
+
+
+@dataclass(frozen=True)
 class Effort:
     """What one process does in one step: FLOP while generating and training, bytes read and cached while generating."""
 
@@ -139,7 +179,25 @@ def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
     return (time.perf_counter() - start) / count
 
 
-def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, processes: int = 1) -> list[list[str]]:
+def memory_of(
+    job: Job, size: Size, layout: Layout, batch: int, prompt: int, answer: int, cache: float
+) -> dict[str, float]:
+    """Bytes that one device holds, by what they are for."""
+    four_bit = job.args.load_in_4bit
+    embedded = size.vocabulary * size.hidden if four_bit else size.weights  # only layers are quantized
+    weights = 2.0 * embedded + NF4_BYTES * (size.weights - embedded)
+    return {
+        f"weights ({'four bits, embeddings bfloat16' if four_bit else 'bfloat16'})": weights * layout.share(3),
+        "gradients of trained weights": GRADIENT_BYTES * size.trained * layout.share(2),
+        "Adam's state of trained weights": ADAM_BYTES * size.trained * layout.share(1),
+        # Checkpointing keeps each layer's input; one layer at a time is opened up again.
+        "activations (checkpointed)": 2.0 * batch * (prompt + answer) * size.hidden * (size.layers + 20),
+        "logits of a batch": 4.0 * batch * answer * size.vocabulary,
+        "key-value cache while generating": cache,
+    }
+
+
+def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, layout: Layout) -> list[list[str]]:
     """Rows of quantity and amount.
 
     Raises:
@@ -149,17 +207,9 @@ def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, pro
         raise ValueError("estimates are of train_grpo's jobs")
     config = job.grpo
     batch = config.per_device_train_batch_size
-    completions = batch * config.gradient_accumulation_steps * processes
-    tokens = prompt + answer
+    completions = batch * config.gradient_accumulation_steps * layout.processes
     effort = effort_of(size, prompt, answer, batch, config.gradient_accumulation_steps, config.num_iterations)
-    memory = {
-        "weights (bfloat16)": 2.0 * size.weights,
-        "trained weights, gradients, Adam": ADAM_BYTES * size.trained,
-        # Checkpointing keeps each layer's input; one layer at a time is opened up again.
-        "activations (checkpointed)": 2.0 * batch * tokens * size.hidden * (size.layers + 20),
-        "logits of a batch": 4.0 * batch * answer * size.vocabulary,
-        "key-value cache while generating": effort.cache,
-    }
+    memory = memory_of(job, size, layout, batch, prompt, answer, effort.cache)
     total = sum(memory.values())
     verdict = ", TOO MUCH" if total > device.memory * GB else ""
     launching = 0.0 if config.use_vllm else answer * config.gradient_accumulation_steps * size.layers * LAUNCH
@@ -211,7 +261,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", choices=DEVICES, default="rtx4090", help="(%(default)s)")
-    parser.add_argument("--processes", type=int, default=1, help="processes, one device each (%(default)s)")
+    parser.add_argument("--processes", type=int, default=None, help="processes, one device each (1)")
+    parser.add_argument("--accelerate-config", type=Path, metavar="FILE", help="processes and sharding, as launched")
     about = "in place of the model's configuration, e.g. qwen3:hidden_size=1024,tie_word_embeddings=1,..."
     parser.add_argument("--shape", metavar="TYPE:NAME=VALUE,...", help=about)
     args, flags = parser.parse_known_args(argv)
@@ -225,13 +276,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = _config_of(job.args.model, args.shape)
         tokenizer = None if args.shape else load_tokenizer(job.args.model)
         size = size_of(config, job.args.lora_r, job.args.lora_alpha)
-        rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[args.device], args.processes)
-        print(f"{job.args.model} on {args.processes} x {args.device}\n")
+        layout = read_layout(args.accelerate_config) if args.accelerate_config else Layout()
+        layout = replace(layout, processes=layout.processes if args.processes is None else args.processes)
+        rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[args.device], layout)
+        print(f"{job.args.model} on {layout.processes} x {args.device} ({layout.name})\n")
         print(tables.table(["", "estimate"], rows))
         print(
             f"\nAssumed: training reaches {TRAINING_SHARE:.0%} of the device's arithmetic, generation "
             f"{GENERATION_SHARE:.0%} of its memory's bandwidth, {1e3 * LAUNCH:.1f} ms a layer and token start kernels "
-            "(none with --use_vllm); every process holds the whole model."
+            "(none with --use_vllm); what processes tell each other takes no time."
         )
 
     return guarded(work)

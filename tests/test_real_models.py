@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -112,6 +113,32 @@ def test_an_estimate_is_made_of_the_models_own_shape(folder, capsys):
     assert "TOO MUCH" in capsys.readouterr().out
     assert estimate.main(["--model", "someone/else"]) == 2
     assert "give --shape" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("layout", "at_most"), [("multi_gpu", 1.0), ("zero1", 0.4), ("zero2", 0.3), ("zero3", 0.2), ("fsdp2", 0.2)]
+)
+def test_an_estimate_knows_who_holds_what(folder, capsys, layout, at_most):
+    """A full fine-tuning of a large model: sharding over eight processes takes its state apart, stage by stage."""
+
+    def memory(*flags):
+        shape = "qwen3:hidden_size=4096,num_hidden_layers=36,vocab_size=152000"
+        assert estimate.main(["--model", "someone/else", "--shape", shape, "--lora-r", "0", *flags]) == 0
+        return float(re.search(r"memory in all +\| (\d+\.\d)", capsys.readouterr().out)[1])
+
+    config = Path(__file__).parent.parent / "accelerate_configs" / f"{layout}.yaml"
+    whole, shared = memory(), memory("--accelerate-config", str(config))
+    assert shared <= at_most * whole + 15  # what a batch takes is nobody else's
+    assert shared == whole if layout == "multi_gpu" else shared < whole
+
+
+def test_an_estimate_of_four_bits(folder, capsys):
+    shape = "qwen3:hidden_size=4096,num_hidden_layers=36,vocab_size=152000"
+    for flags, kind in (([], "bfloat16"), (["--load-in-4bit"], "four bits")):
+        assert estimate.main(["--model", "someone/else", "--shape", shape, *flags]) == 0
+        assert f"memory: weights ({kind}" in capsys.readouterr().out
+    assert estimate.main(["--model", "someone/else", "--shape", shape, "--processes", "0"]) == 2
+    assert "--processes must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("preset", ["small_gpu", "qwen3_4b"])
