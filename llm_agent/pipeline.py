@@ -21,6 +21,7 @@ from trl import GRPOConfig, SFTConfig
 from baselines.commands import guarded
 from baselines.files import replacing, write_json
 from control_envs._extras import need
+from llm_agent import tiny_model
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
 from llm_agent.chat import has_template, messages
@@ -43,7 +44,7 @@ from llm_agent.models import (
 from llm_agent.process_grpo import ControlGRPOTrainer
 from llm_agent.processes import is_main, locked_by_main, on_main, say
 from llm_agent.run_folder import RunFolder, Stopwatch
-from llm_agent.sft import make_trainer
+from llm_agent.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 from llm_agent.trl_rewards import reward_functions
 from llm_agent.vllm_policy import check_vllm
 
@@ -186,7 +187,9 @@ class Pipeline:
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
         quicken(model, bool(config.bf16), config.use_cpu)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        self._train(make_trainer(model, tokenizer, rows, config, adapter), tokenizer, "sft", title, SFT_SHOWN)
+        width = WIDTH_FRESH if self.args.model == tiny_model.NAME else WIDTH_TRAINED
+        trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
+        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
     def _start(self, source: str, title: str) -> None:
         """Takes another model as this run's starting point, so that both can be evaluated side by side."""

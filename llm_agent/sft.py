@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,10 @@ from llm_agent.tokenizer import number_families
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+# Initial widths of soft targets, in units of the value: a model that is sharp already is blunted by wide ones, and what
+# it then has to learn again decides how precise it ends; without any, rare controls starve (docs/findings.md).
+WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 
 
 class NumberTargets:
@@ -62,7 +67,7 @@ class TinySFTTrainer(SFTTrainer):
         muon: Muon for the hidden matrices, otherwise AdamW for all weights.
     """
 
-    def __init__(self, *args: Any, number_width: float = 0.06, muon: bool = True, **kwargs: Any):
+    def __init__(self, *args: Any, number_width: float = WIDTH_FRESH, muon: bool = True, **kwargs: Any):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
@@ -128,10 +133,15 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
 
 
 def make_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, dataset: Dataset, config: SFTConfig, peft_config: Any
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    config: SFTConfig,
+    peft_config: Any,
+    number_width: float = WIDTH_FRESH,
 ) -> SFTTrainer:
-    """The trainer of the SFT phase."""
-    trainer_class = TinySFTTrainer if holds_tiny(model) else SFTTrainer
+    """The trainer of the SFT phase; ``number_width`` is the embedded model's alone."""
+    trainer_class = partial(TinySFTTrainer, number_width=number_width) if holds_tiny(model) else SFTTrainer
     return trainer_class(
         model=model,
         args=config,

@@ -11,7 +11,7 @@ from llm_agent.laws import REASONINGS
 
 ALL_TOKENS = ["--top_entropy_quantile", "1.0"]
 PLAIN_ADAM = ["--adam_epsilon", "1e-8"]
-SFT_STEPS, GRPO_STEPS = 500, 100  # of the presets for a pretrained tiny model
+SFT_STEPS, GRPO_STEPS = 500, 200  # of the presets for a pretrained tiny model
 # Tokens of a problem and its answer in each style of reasoning: equal compute is equal steps times tokens.
 _TOKENS = {"none": 62, "brief": 66, "waypoints": 86}
 
@@ -63,7 +63,9 @@ def _recipe(options: Options) -> list[Variant]:
     found = []
     for system in options.systems:
         found.append(Variant(f"{system}-scratch", ["--system", system, "--model", "tiny"]))
-        found.append(Variant(f"{system}-pretrained", ["--system", system, "--model", options.start]))
+        pretrained = ["--system", system, "--model", options.start]
+        found.append(Variant(f"{system}-pretrained", pretrained))
+        found.append(Variant(f"{system}-long", [*pretrained, "--sft-steps", str(4 * SFT_STEPS)]))
     return found
 
 
@@ -146,7 +148,9 @@ def _reasoning(options: Options) -> list[Variant]:
 
 
 STUDIES = {
-    "recipe": Study("Does GRPO improve on its SFT, from scratch and from a pretrained model?", _recipe),
+    "recipe": Study(
+        "Does GRPO improve on its SFT: from scratch, from a pretrained model, after four times as long an SFT?", _recipe
+    ),
     "errors": Study("What should demonstrations teach about a model's own errors (from scratch)?", _errors),
     "rewards": Study("Which reward version teaches most, by measures that no version owns?", _rewards),
     "credit": Study("Does crediting each token with what came after it help?", _credit),
