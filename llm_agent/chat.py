@@ -1,7 +1,9 @@
-"""How a problem is put to a model: as it is, or in the model's own chat template where its tokenizer has one.
+"""How a problem is put to a model: in its tokenizer's chat template, or as it is where the tokenizer has none.
 
-The answer follows what the template says to generate after, and ends with the tokenizer's end of text. TRL renders
-conversational prompts with the same template, so that training, evaluation and use all read the same tokens.
+Such a tokenizer is supplied with a template that renders a message as its bare text, so that there is one way for
+all, and a trained model answers in any chat server. The answer follows what the template says to generate after, and
+ends with the tokenizer's end of text. TRL renders conversational prompts with the same template, so that training,
+evaluation and use all read the same tokens.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+BARE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
-def has_template(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether problems are put as a chat."""
-    return bool(tokenizer.chat_template)
+
+def supply_template(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Gives a tokenizer that has no chat template one that adds nothing to what it would read of the bare text."""
+    if not tokenizer.chat_template:
+        begins = tokenizer.bos_token_id is not None and tokenizer("x").input_ids[0] == tokenizer.bos_token_id
+        tokenizer.chat_template = "{{ bos_token }}" * begins + BARE
 
 
 def messages(prompt: str) -> list[dict[str, str]]:
@@ -25,8 +31,6 @@ def messages(prompt: str) -> list[dict[str, str]]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], **kwargs: Any) -> Any:
     """Tokens of B problems as the model reads them; ``kwargs`` are the tokenizer's own."""
-    if not has_template(tokenizer):
-        return tokenizer(list(prompts), **kwargs)
     texts = [
         str(tokenizer.apply_chat_template(messages(prompt), tokenize=False, add_generation_prompt=True))
         for prompt in prompts

@@ -12,7 +12,7 @@ import numpy as np
 from control_envs import System, format_completion, format_prompt, get_system
 from control_envs._extras import need
 from llm_agent import checkpoints, tiny_model
-from llm_agent.chat import encode
+from llm_agent.chat import encode, supply_template
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
 from llm_agent.tokenizer import build_tokenizer
@@ -95,7 +95,7 @@ def _load(name: str | Path, seed: int, trainable: bool, quantization: dict[str, 
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """The tokenizer of a model, padding on the left.
+    """The tokenizer of a model, padding on the left, with a chat template.
 
     Raises:
         ValueError: nothing of that name can be loaded.
@@ -111,6 +111,7 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.padding_side = "left"
+    supply_template(tokenizer)
     return tokenizer
 
 

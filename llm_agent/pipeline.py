@@ -24,7 +24,7 @@ from control_envs._extras import need
 from llm_agent import tiny_model
 from llm_agent.arguments import Job, parse
 from llm_agent.callbacks import add_phase_callbacks
-from llm_agent.chat import has_template, messages
+from llm_agent.chat import messages
 from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
 from llm_agent.flags import PERTURBATION, GRPOArguments
@@ -208,8 +208,7 @@ class Pipeline:
         assert isinstance(args, GRPOArguments)
         seed = derived_seed(config.seed, 1)
         prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
-        if has_template(tokenizer):
-            prompts = prompts.map(lambda row: {"prompt": messages(row["prompt"])})
+        prompts = prompts.map(lambda row: {"prompt": messages(row["prompt"])})
         config.shuffle_dataset = False  # the prompts are in the order they are meant to be asked
         trainer = ControlGRPOTrainer(
             model=model,

@@ -21,6 +21,7 @@ import numpy as np
 from control_envs import SYSTEMS, format_prompt
 from control_envs.codec import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
 from control_envs.systems import System
+from llm_agent.chat import BARE
 from llm_agent.laws import GAIN_DECIMALS, format_law
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=1024,
+        chat_template=BARE,
     )
 
 

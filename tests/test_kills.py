@@ -55,31 +55,43 @@ def whole(folder):
         json.loads((mark.parent / "trainer_state.json").read_text())
 
 
-def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
+def killed_at_random(command, flags, resume, cwd, kills, seed, shares):
+    """Starts ``command`` again and again until it was killed ``kills`` times; returns the folders of finished runs.
+
+    A kill comes after a share of a whole run's time, drawn from ``shares``; a run that ends before its kill is kept,
+    says how quick this machine is now, and another is begun.
+    """
     began = time.monotonic()
-    finish(start("llm_agent.train_grpo", *RUN, "--output-dir", "whole", cwd=tmp_path))
-    length = time.monotonic() - began
-    rng, kills, phases = np.random.default_rng(0), 0, set()
-    flags = [*RUN, "--output-dir", "killed"]
-    run = RunFolder(tmp_path / "killed")
-    while kills < 16:
-        process = start("llm_agent.train_grpo", *flags, cwd=tmp_path)
-        # Long enough to get on, short enough to be killed a dozen times: importing torch alone takes seconds.
-        if not kill_after(process, rng.uniform(0.3 * length, 0.75 * length)):
-            assert process.returncode == 0
-            (tmp_path / "killed").rename(tmp_path / f"done-{kills}")
-            flags = [*RUN, "--output-dir", "killed"]
+    finish(start(command, *flags, "--output-dir", "whole", cwd=cwd))
+    length, rng, done = time.monotonic() - began, np.random.default_rng(seed), []
+    run, more = cwd / "killed", flags
+    while True:
+        began = time.monotonic()
+        process = start(command, *more, "--output-dir", "killed", cwd=cwd)
+        if kills and kill_after(process, rng.uniform(*shares) * length):
+            kills -= 1
+            whole(run)
+            if any(run.rglob("*.json")):
+                more = resume
             continue
-        kills += 1
-        whole(run.path)
-        if (run.path / "run.json").is_file():
-            flags = ["--resume", "--output-dir", "killed"]
-            phases.add(max(run.record["phases"], default="", key=lambda name: run.record["phases"][name]["seconds"]))
-    finish(start("llm_agent.train_grpo", *flags, cwd=tmp_path))
-    for done in (run, *map(RunFolder, tmp_path.glob("done-*"))):
+        finish(process)
+        if not kills:
+            return [*done, run]
+        length, more = min(length, time.monotonic() - began), flags
+        done.append(run.rename(cwd / f"done-{len(done)}"))
+
+
+def same_weights(*files):
+    first, second = map(load_file, files)
+    return all((first[name] == second[name]).all() for name in first)
+
+
+def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
+    # Shares long enough to get on, short enough to be killed a dozen times: importing torch alone takes seconds.
+    ended = killed_at_random("llm_agent.train_grpo", RUN, ["--resume"], tmp_path, 16, 0, (0.3, 0.75))
+    for done in map(RunFolder, ended):
         for phase in ("sft", "grpo"):
-            first, second = (load_file(d / phase / "model.safetensors") for d in (tmp_path / "whole", done.path))
-            assert all((first[name] == second[name]).all() for name in first), (done.path, phase)
+            assert same_weights(*(d / phase / "model.safetensors" for d in (tmp_path / "whole", done.path)))
             steps = [row["step"] for row in done.metrics(phase) if "loss" in row]
             assert steps == sorted(set(steps))
         evaluations = [json.loads((d / "evaluation.json").read_text()) for d in (tmp_path / "whole", done.path)]
@@ -90,22 +102,9 @@ def test_a_run_killed_sixteen_times_ends_with_the_same_weights(tmp_path):
 
 
 def test_ppo_killed_at_random_ends_with_the_same_policy(tmp_path):
-    flags = ["--total-timesteps", "12000", "--no-progress"]
-    began = time.monotonic()
-    finish(start("baselines.ppo", *flags, "--output-dir", "whole", cwd=tmp_path))
-    length, rng, kills = time.monotonic() - began, np.random.default_rng(1), 0
-    while kills < 4 and kill_after(
-        start("baselines.ppo", *flags, "--output-dir", "killed", "--resume", cwd=tmp_path),
-        rng.uniform(0.3, 0.8) * length,
-    ):
-        kills += 1
-        whole(tmp_path / "killed")
-    finish(start("baselines.ppo", *flags, "--output-dir", "killed", "--resume", cwd=tmp_path))
-    assert kills >= 2
-    first, second = (
-        load_file(tmp_path / name / "double_integrator/seed_0/policy.safetensors") for name in ("whole", "killed")
-    )
-    assert all((first[name] == second[name]).all() for name in first)
+    flags = ["--total-timesteps", "12000", "--no-progress", "--resume"]
+    for done in killed_at_random("baselines.ppo", flags, flags, tmp_path, 4, 1, (0.3, 0.8)):
+        assert same_weights(*(d / "double_integrator/seed_0/policy.safetensors" for d in (tmp_path / "whole", done)))
 
 
 def test_a_search_killed_at_random_makes_up_for_it(tmp_path):

@@ -11,6 +11,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
 from folders import ARCHITECTURES, make_folder
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
 from control_envs import format_completion, format_prompt, get_system, parse_completion
 from llm_agent import compare, estimate
@@ -93,6 +95,20 @@ def test_what_is_taught_is_what_is_asked(folder):
             assert tokenizer.decode(answer[:-1]) == row["completion"]
             assert answer[-1] == tokenizer.eos_token_id
             assert (tokenizer.decode(prompt).count("<|user|>") == 1) == chat
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_a_tokenizer_without_a_template_is_supplied_with_one_that_adds_nothing(folder, begins):
+    make_folder(folder / "base", "llama", chat=False)
+    bare = AutoTokenizer.from_pretrained("base")
+    if begins:  # as Llama's do
+        bare.backend_tokenizer.post_processor = TemplateProcessing(
+            single="<|begin|> $A", special_tokens=[("<|begin|>", bare.bos_token_id)]
+        )
+        bare.save_pretrained("base")
+    prompts = [format_prompt(get_system("double_integrator"), [0.4, -0.2])]
+    assert encode(load_tokenizer("base"), prompts).input_ids == bare(prompts).input_ids
+    assert (bare(prompts).input_ids[0][0] == bare.bos_token_id) == begins
 
 
 def test_models_that_answer_alike_are_not_compared(folder, capsys):
