@@ -11,23 +11,17 @@ from transformers import AutoConfig
 
 from baselines import tables
 from control_envs import REWARDS, SYSTEMS
-from llm_agent.estimate import DEVICES, GB, effort_of, reward_seconds, size_of
+from llm_agent.estimate import DEVICES, GB, SHAPES, TOKENS_A_NUMBER, effort_of, reward_seconds, size_of
 
-PROMPT, ANSWER = 92, 245  # tokens of a problem and of 50 controls, by a byte-level tokenizer
+PROMPT, ANSWER = 92, 50 * TOKENS_A_NUMBER + 20  # tokens of a problem and of 50 controls
 BATCH, GROUP = 128, 16
-SHAPES = {
-    "0.6 B": {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28, "num_attention_heads": 16},
-    "4 B": {"hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32},
-    "32 B": {"hidden_size": 5120, "intermediate_size": 25600, "num_hidden_layers": 64, "num_attention_heads": 64},
-}
-SHARED = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936}
 GPUS = (1, 8, 64, 1024)
 
 
 def by_model():
     device, reward, rows = DEVICES["h100"], reward_seconds("double_integrator"), []
     for name, shape in SHAPES.items():
-        size = size_of(AutoConfig.for_model("qwen3", **shape, **SHARED, tie_word_embeddings=name != "32 B"), 32, 64)
+        size = size_of(AutoConfig.for_model("qwen3", **shape), 32, 64)
         effort = effort_of(size, PROMPT, ANSWER, BATCH)
         seconds = effort.seconds_generating(device) + effort.seconds_training(device)
         rows.append(

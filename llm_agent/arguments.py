@@ -125,8 +125,17 @@ def _parse(dataclasses: Any, phase: str, argv: Sequence[str]) -> tuple[Any, Any]
     parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
     model = _flag(argv, "--model") or BASE
     parser.set_defaults_with_config(output_dir="", **hardware(), **preset(model, phase))
-    args, config = parser.parse_args_and_config(argv)
+    args, config = parser.parse_args_and_config(_with_preset_paths(argv, phase))
     return args, config
+
+
+def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
+    """The flags with the path of a preset where ``--config`` names one."""
+    given = _flag(argv, "--config")
+    if given is None:
+        return list(argv)
+    rest = [word for i, word in enumerate(argv) if "--config" not in (word.partition("=")[0], argv[i - 1] if i else "")]
+    return [*rest, "--config", str(find_config(given, phase))]
 
 
 def _flag(argv: Sequence[str], name: str) -> str | None:
@@ -137,21 +146,34 @@ def _flag(argv: Sequence[str], name: str) -> str | None:
         if word.startswith(f"{name}="):
             return word.partition("=")[2]
     config = None if name == "--config" else _flag(argv, "--config")
-    return read_config(Path(config)).get(name.removeprefix("--")) if config else None
+    return read_config(find_config(config)).get(name.removeprefix("--")) if config else None
+
+
+def find_config(name: str, phase: str = "grpo") -> Path:
+    """The file that ``--config`` means: a path, or the name of a preset that comes with the package (``qwen3-4b``).
+
+    Raises:
+        ValueError: there is neither; the message names the nearest preset.
+    """
+    stem = name.replace("-", "_")
+    for path in (Path(name), CONFIGS / f"{stem}.yaml", CONFIGS / f"{stem}_{phase}.yaml"):
+        if path.is_file():
+            return path
+    presets = [preset.stem.replace("_", "-") for preset in sorted(CONFIGS.glob("*.yaml"))]
+    near = difflib.get_close_matches(Path(name).stem.replace("_", "-"), presets, n=1, cutoff=0.4)
+    hint = f" Did you mean the preset {near[0]}?" if near else ""
+    raise ValueError(f"there is no config {name}.{hint}")
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """A YAML file of flags and options.
 
     Raises:
-        ValueError: it is something else, or is not there; the message names the nearest of our own.
+        ValueError: it is something else, or is not there.
         OSError: it cannot be read.
     """
     if not path.exists():
-        presets = {preset.stem: preset for preset in sorted(CONFIGS.glob("*.yaml"))}
-        near = difflib.get_close_matches(path.stem, presets, n=1, cutoff=0.4)
-        hint = f" Did you mean {presets[near[0]]}?" if near else ""
-        raise ValueError(f"there is no config {path}.{hint}")
+        raise ValueError(f"there is no config {path}")
     try:
         config = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,12 +1,13 @@
 """What a training will need: memory and time, before it is started.
 
-    python -m llm_agent.estimate --config llm_agent/configs/small_gpu.yaml --device rtx4090
-    python -m llm_agent.estimate --config llm_agent/configs/qwen3_4b.yaml --device h100
+    python -m llm_agent.estimate --config small-gpu --device rtx4090
+    python -m llm_agent.estimate --config qwen3-4b --device h100
     python -m llm_agent.estimate --model path/to/model --num_generations 32
     python -m llm_agent.estimate --config ... --lora-r 0 --accelerate-config accelerate_configs/zero3.yaml
 
 Takes the flags of train_grpo. The model's size is that of its own configuration, built without weights; tokens are
-counted with its tokenizer (where there is none at hand, guessed). Everything else is arithmetic, printed line by line,
+counted with its tokenizer. The presets' models are known by heart where they are not downloaded, and then tokens are
+guessed. Everything else is arithmetic, printed line by line,
 with the assumptions at the end: good to a factor of two or so, which is enough to choose a machine.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
+import timeit
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from llm_agent.arguments import Job
 
 GB = 1e9
-TOKENS_A_NUMBER = 4.5  # of "-1.62, " by byte-level tokenizers, the comma and the blank included
+TOKENS_A_NUMBER = 6  # of "-1.62, " by tokenizers that take numbers apart into digits, as Qwen's and Gemma's do
 TRAINING_SHARE = 0.35  # of the accelerator's arithmetic that training reaches
 GENERATION_SHARE = 0.5  # of its memory bandwidth that generation reaches
 LAUNCH = 0.8e-3  # seconds that transformers needs to start one layer's kernels for one token; vLLM has them recorded
@@ -55,6 +56,34 @@ DEVICES = {
     "a100": Device(80, 312, 2039),
     "h100": Device(80, 989, 3350),
     "h200": Device(141, 989, 4800),
+}
+
+
+# Configurations by heart, of the presets' models and of one that is larger.
+_QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True}
+SHAPES: dict[str, dict[str, Any]] = {
+    "Qwen/Qwen3-0.6B-Base": {
+        **_QWEN3,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+    "Qwen/Qwen3-4B-Base": {
+        **_QWEN3,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+    },
+    "Qwen/Qwen3-32B": {
+        **_QWEN3,
+        "hidden_size": 5120,
+        "intermediate_size": 25600,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 64,
+        "tie_word_embeddings": False,
+    },
 }
 
 
@@ -148,11 +177,11 @@ class Effort:
 
 
 def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: int = 1, iterations: int = 1) -> Effort:
-    """The effort of ``batch`` completions at a time, ``accumulation`` times a step."""
+    """The effort of ``batch`` completions at a time, ``accumulation`` times a step; TRL generates all at once."""
     passed = size.weights * batch * accumulation * (prompt + answer)
-    cache = 2.0 * batch * (prompt + answer) * size.cache_per_token
+    cache = 2.0 * batch * accumulation * (prompt + answer) * size.cache_per_token
     passes = 2 + 2 + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
-    read = answer * accumulation * (2.0 * size.weights + cache / 2)  # for each token all weights and the cache so far
+    read = answer * (2.0 * size.weights + cache / 2)  # for each token all weights and the cache so far
     return Effort(2.0 * passed, float(passes * iterations * passed), read, cache)
 
 
@@ -174,9 +203,7 @@ def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
     texts = [format_completion(np.tile(plant.u_bounds[:, 1], (plant.horizon, 1)))] * count
     x0 = np.tile(plant.x0_bounds[:, 1], (count, 1))
     score_completions(plant, x0, texts)
-    start = time.perf_counter()
-    score_completions(plant, x0, texts)
-    return (time.perf_counter() - start) / count
+    return min(timeit.repeat(lambda: score_completions(plant, x0, texts), number=1, repeat=5)) / count
 
 
 def memory_of(
@@ -212,7 +239,7 @@ def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, lay
     memory = memory_of(job, size, layout, batch, prompt, answer, effort.cache)
     total = sum(memory.values())
     verdict = ", TOO MUCH" if total > device.memory * GB else ""
-    launching = 0.0 if config.use_vllm else answer * config.gradient_accumulation_steps * size.layers * LAUNCH
+    launching = 0.0 if config.use_vllm else answer * size.layers * LAUNCH
     generation = max(effort.seconds_generating(device), launching)
     training = effort.seconds_training(device)
     scoring = completions * max(map(reward_seconds, job.args.systems))
@@ -245,11 +272,20 @@ def _config_of(model: str, shape: str | None) -> Any:
             raise ValueError(f"--shape reads TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
     if model == tiny_model.NAME:
         return tiny_model.build_tiny()[0].config
+    if _by_heart(model):
+        return AutoConfig.for_model("qwen3", **SHAPES[model])
     try:
         return AutoConfig.from_pretrained(resolve(model), trust_remote_code=False)
     except (OSError, ValueError) as error:
         said = str(error).strip().partition("\n")[0]
         raise ValueError(f"the configuration of {model!r} is not at hand: give --shape ({said})") from None
+
+
+def _by_heart(model: str) -> bool:
+    """Whether the model is one of `SHAPES` and is not downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return model in SHAPES and not isinstance(try_to_load_from_cache(model, "config.json"), str)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -274,7 +310,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         job = parse("grpo", flags)
         config = _config_of(job.args.model, args.shape)
-        tokenizer = None if args.shape else load_tokenizer(job.args.model)
+        guessed = args.shape or _by_heart(job.args.model)
+        tokenizer = None if guessed else load_tokenizer(job.args.model)
         size = size_of(config, job.args.lora_r, job.args.lora_alpha)
         layout = read_layout(args.accelerate_config) if args.accelerate_config else Layout()
         layout = replace(layout, processes=layout.processes if args.processes is None else args.processes)

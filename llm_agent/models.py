@@ -102,8 +102,10 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     """
     if str(name) == tiny_model.NAME:
         return build_tokenizer()
+    from huggingface_hub import logging as hub
     from transformers import AutoTokenizer
 
+    hub.set_verbosity_error()  # a hub that is out of reach is said once, below, and not at each of its retries
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -119,7 +121,8 @@ def _cannot_load(name: str | Path, error: Exception) -> ValueError:
     known = ", ".join([tiny_model.NAME, *checkpoints.shipped()])
     return ValueError(
         f"cannot load model {str(name)!r}: give one of ours ({known}), a run folder, a Hugging Face model folder, or a "
-        f"hub id that is downloaded or reachable ({str(error).strip().partition(chr(10))[0]})"
+        f"hub id; without a network fetch it elsewhere first, with  hf download {name}, and bring its folder here "
+        f"({str(error).strip().partition(chr(10))[0]})"
     )
 
 

@@ -21,6 +21,8 @@ from llm_agent.policy import Sampling
 if TYPE_CHECKING:
     from trl import GRPOConfig
 
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+
 
 class VLLMPolicy:
     """What `LLMPolicy` is, with vLLM generating.
@@ -53,7 +55,7 @@ class VLLMPolicy:
             from peft import PeftConfig
 
             adapter: Any = PeftConfig.from_pretrained(source)
-            engine |= {"enable_lora": True, "max_lora_rank": adapter.r}
+            engine |= {"enable_lora": True, "max_lora_rank": next(rank for rank in LORA_RANKS if rank >= adapter.r)}
             self._adapter = need("vllm.lora.request", "vllm").LoRARequest("adapter", 1, source)
             source = adapter.base_model_name_or_path
         if four_bit:

@@ -104,7 +104,7 @@ def test_a_damaged_record_is_said_to_be(folder, capsys, content):
     ("name", "content", "said"),
     [
         ("missing.yaml", None, "missing.yaml"),
-        ("tiny_gpro.yaml", None, "configs/tiny_grpo.yaml?"),
+        ("tiny_gpro.yaml", None, "the preset tiny-grpo?"),
         ("list.yaml", "- 1\n- 2\n", "list.yaml"),
         ("broken.yaml", "a: [", "broken.yaml"),
         ("binary.yaml", b"\x80\x81\xff", "binary.yaml"),

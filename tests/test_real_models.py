@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from control_envs import format_completion, format_prompt, get_system, parse_completion
 from llm_agent import compare, estimate
-from llm_agent.arguments import CONFIGS, parse
+from llm_agent.arguments import parse
 from llm_agent.chat import encode
 from llm_agent.dataset import make_demonstrations
 from llm_agent.models import load_model, load_tokenizer
@@ -157,11 +157,22 @@ def test_an_estimate_of_four_bits(folder, capsys):
     assert "--processes must be at least 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("preset", ["small_gpu", "qwen3_4b"])
-def test_presets_are_jobs(preset):
-    job = parse("grpo", ["--config", str(CONFIGS / f"{preset}.yaml"), "--use_cpu", "true", "--bf16", "false"])
+@pytest.mark.parametrize("preset", ["small-gpu", "qwen3-4b"])
+def test_presets_are_jobs_and_are_estimated_without_a_hub(preset, capsys):
+    job = parse("grpo", ["--config", preset, "--use_cpu", "true", "--bf16", "false"])
     assert job.args.model.startswith("Qwen/")
     assert job.sft is not None
+    assert estimate.main(["--config", preset]) == 0
+    assert re.search(r"memory in all +\| \d+\.\d of 24 GB", capsys.readouterr().out)
+
+
+def test_presets_have_names(folder, capsys):
+    parsed, written = (parse("grpo", flags).grpo for flags in (["--config", "tiny"], ["--model", "tiny-base"]))
+    assert parsed.learning_rate == written.learning_rate
+    (folder / "tiny").write_text("learning_rate: 0.5")  # a file of that name goes first
+    assert parse("grpo", ["--config=tiny"]).grpo.learning_rate == 0.5
+    assert command("grpo", ["--config", "qwen-4b"]) == 2
+    assert "there is no config qwen-4b. Did you mean the preset qwen3-4b?" in capsys.readouterr().err
 
 
 def test_lora_on_weights_in_four_bits(folder, capsys):

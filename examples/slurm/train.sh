@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # GRPO on one or more nodes; every argument goes to train_grpo.
-#   sbatch --nodes 2 examples/slurm/train.sh --config llm_agent/configs/qwen3_4b.yaml --output-dir runs/qwen
-#   DRY_RUN=1 bash examples/slurm/train.sh --config llm_agent/configs/qwen3_4b.yaml     # prints what would be run
+#   sbatch --nodes 2 examples/slurm/train.sh --config qwen3-4b --output-dir runs/qwen
+#   DRY_RUN=1 bash examples/slurm/train.sh --config qwen3-4b     # prints what would be run
 # A job that was stopped goes on with: sbatch --nodes 2 examples/slurm/train.sh --resume --output-dir runs/qwen
 #SBATCH --job-name=control-grpo
 #SBATCH --nodes=1
