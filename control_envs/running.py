@@ -66,7 +66,7 @@ class FlightsInProgress:
         system, bounds = self._system, self._system.u_bounds
         u = tuple(np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written.T, bounds, strict=True))
         with np.errstate(over="ignore", invalid="ignore"):
-            self._x = tuple(held(x, limit) for x, limit in zip(system.rk4(self._x, u), self._limit, strict=True))
+            self._x = tuple(held(x, limit) for x, limit in zip(system.advance(self._x, u), self._limit, strict=True))
         self.steps += 1
         v = tuple(w / s for w, s in zip(written.T, system.u_scale, strict=True))
         self._control_violations += outside(v, bounds / system.u_scale[:, None])

@@ -94,7 +94,7 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: Ar
 def _step_through(system: System, xs: Array, us: Array, pushes: Array | None, limit: Array | None) -> None:
     """Fills states xs[1:] (N, n, ...) from xs[0], held within ``limit`` if there is one."""
     for k, u in enumerate(us):
-        for i, component in enumerate(system.rk4(xs[k], u)):
+        for i, component in enumerate(system.advance(xs[k], u)):
             xs[k + 1, i] = component
         if pushes is not None:
             xs[k + 1] += pushes[k]

@@ -5,8 +5,9 @@ spelt in bytes, so that no text is unknown. The vocabulary holds
 
 * the phrases of the answer, and of the prompt as whole as they can be under a plant's own settings and in shorter
   pieces for any other setting,
-* control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, "): the first
-  control, large and of consequence, is then a token like those after it, and the odd one out is the last,
+* control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, ", and "-1.62; "
+  behind a row of several controls): the first control, large and of consequence, is then a token like those after it,
+  and the odd one out is the last,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
 """
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-_SUFFIXES = ("", ", ")
+_LIST, _ROW = ", ", "; "
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
@@ -47,9 +48,12 @@ def phrases(system: System) -> list[str]:
 
 
 @cache
-def _grid_values() -> list[str]:
-    """Every control value and initial state of any plant on the grid, as text, in order."""
-    limit = max(float(np.abs(bounds).max()) for s in SYSTEMS.values() for bounds in (s.u_bounds, s.x0_bounds))
+def _grid_values(several: bool = False) -> list[str]:
+    """Every control value and initial state on the grid, as text, in order: of any plant, or of those whose controls
+    come in rows.
+    """
+    plants = [s for s in SYSTEMS.values() if s.m > 1 or not several]
+    limit = max((float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds)), default=-1.0)
     magnitudes = _magnitudes(limit, DECIMALS)
     return [f"-{v}" for v in magnitudes[:0:-1]] + magnitudes
 
@@ -62,7 +66,8 @@ def _magnitudes(limit: float, decimals: int) -> list[str]:
 def vocabulary() -> dict[str, float | None]:
     """Every token beside the bytes, and the number it denotes (None for text)."""
     text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
-    numbers = {v + suffix: float(v) for suffix in _SUFFIXES for v in _grid_values()}
+    numbers = {v + suffix: float(v) for suffix in ("", _LIST) for v in _grid_values()}
+    numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
     return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
 
@@ -74,7 +79,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:, (?=-?\d))?|[A-Za-z]+|\s+")
+    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d))?|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -112,7 +117,7 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """
     families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
-        number = token.replace(_as_bytes(", "), "")
+        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW))
         if _VALUE.fullmatch(number):
             families.setdefault(token.replace(number, "#"), []).append((float(number), i))
     return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]

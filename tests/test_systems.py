@@ -136,9 +136,9 @@ def test_more_than_one_control():
         ({"dt": float("nan")}, "dt must be a finite number"),
         ({"horizon": 0}, "horizon must be a whole number"),
         ({"u_bounds": (1, -1)}, "upside down"),
-        ({"u_bounds": [1, 2, 3]}, "u_bounds has shape"),
+        ({"u_bounds": [1, 2, 3, 4, 5]}, "u_bounds has shape"),
         ({"x0_bounds": 7.0}, "reach outside x_bounds"),
-        ({"Q": [1, 2, 3]}, "Q must be"),
+        ({"Q": [1, 2, 3, 4, 5]}, "Q must be"),
         ({"horzion": 5}, "Did you mean horizon"),
     ],
 )
@@ -187,3 +187,21 @@ def test_unknown_plant_names_the_nearest():
     with pytest.raises(ValueError, match="no setting 'mu'"):
         get_system("double_integrator", mu=1.0)
     assert get_system("van_der_pol", mu=2.0).params == {"mu": 2.0}
+
+
+def test_an_angle_is_brought_back_and_a_full_turn_is_no_distance():
+    system = get_system("upright_pendulum")
+    push = np.full((system.horizon, 1), system.u_bounds[0, 1])
+    flight = simulate(system, [1.4, 1.9], push)  # falls over, all the way round
+    assert np.all(np.abs(flight.x[:, 0]) <= np.pi)
+    assert np.any(np.diff(flight.x[:, 0]) < -np.pi)
+    turned = simulate(system, [0.3 - 2 * np.pi, 0.1], push)
+    np.testing.assert_allclose(turned.x[1:], simulate(system, [0.3, 0.1], push).x[1:], atol=1e-9)
+    stepped = FlightsInProgress(system, np.array([[1.4, 1.9]]))
+    for u in push:
+        stepped.fly(u[None])
+    np.testing.assert_allclose(stepped.observation()[0], flight.x[-1], atol=1e-9)
+    with pytest.raises(ValueError, match="within"):
+        system.replace(x_bounds=4.0)
+    with pytest.raises(ValueError, match="periodic names"):
+        system.replace(periodic=("angel",))

@@ -66,13 +66,17 @@ def test_grpo_flies_by_calls(tmp_path, monkeypatch):
     ]
     call = tokenizer(CALL).input_ids
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for step in range(150):
+    wanted, known = torch.tensor(call), 0
+    for step in range(1000):
         ids = torch.tensor([prompts[step % 4] + call])
-        loss = torch.nn.functional.cross_entropy(model(ids).logits[0, -len(call) - 1 : -1], ids[0, -len(call) :])
-        loss.backward()
+        logits = model(ids).logits[0, -len(call) - 1 : -1]
+        known = known + 1 if torch.equal(logits.argmax(-1), wanted) else 0
+        if known == 4:  # greedy, it calls from each of the four prompts
+            break
+        torch.nn.functional.cross_entropy(logits, wanted).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert loss < 0.2
+    assert known == 4
     short = get_system("double_integrator", horizon=1)
     trainer = trl.GRPOTrainer(
         model=model,

@@ -48,6 +48,9 @@ class System:
         R: control cost, shape (m, m).
         params: the vector field's keyword parameters and their values.
         param_ranges: for each parameter that variations of the plant may change, its least and greatest value.
+        periodic: names of states that are angles in radians: after every step they are brought back to [-pi, pi], so
+            that a full turn is no distance. Their bounds lie within that, and so a plan that keeps the bounds never
+            meets the jump.
 
     Raises:
         ValueError: an argument has the wrong shape, is not finite, or contradicts another.
@@ -72,6 +75,7 @@ class System:
     R: Any = 0.1
     params: Mapping[str, float] = field(default_factory=dict)
     param_ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    periodic: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         def put(key: str, value: Any) -> None:
@@ -93,6 +97,10 @@ class System:
                 f"x0_bounds {self.x0_bounds.tolist()} reach outside x_bounds {self.x_bounds.tolist()}: "
                 "initial states must start inside the box. Narrow x0_bounds or widen x_bounds."
             )
+        if not set(self.periodic) <= set(self.state_names):
+            raise ValueError(f"periodic names {list(self.periodic)}, but states are {list(self.state_names)}")
+        if np.any(np.abs(self.x_bounds[self._angles]) > np.pi):
+            raise ValueError(f"x_bounds {self.x_bounds.tolist()} of a periodic state must lie within [-pi, pi]")
 
     # -- derived sizes and scales ------------------------------------------------------------------------
 
@@ -115,6 +123,10 @@ class System:
     def u_scale(self) -> Array:
         """What controls are divided by before they are scored, shape (m,): a third of their bound."""
         return np.abs(self.u_bounds).max(axis=1) / 3.0
+
+    @cached_property
+    def _angles(self) -> list[int]:
+        return [i for i, name in enumerate(self.state_names) if name in self.periodic]
 
     @cached_property
     def equation_text(self) -> str:
@@ -176,8 +188,15 @@ class System:
     def step(self, x: ArrayLike, u: ArrayLike) -> Array:
         """The next state, shape (..., n), after one interval from x (..., n) under controls u (..., m)."""
         x, u = np.asarray(x, dtype=np.float64), np.asarray(u, dtype=np.float64)
-        components = self.rk4(np.moveaxis(x, -1, 0), np.moveaxis(u, -1, 0))
+        components = self.advance(np.moveaxis(x, -1, 0), np.moveaxis(u, -1, 0))
         return np.stack(np.broadcast_arrays(*components), axis=-1)
+
+    def advance(self, x: Any, u: Any) -> tuple[Array, ...]:
+        """`rk4` on numpy arrays, with angles brought back to [-pi, pi]: n components of the next state."""
+        after = self.rk4(x, u)
+        if not self._angles:
+            return after
+        return tuple(wrapped(a) if i in self._angles else a for i, a in enumerate(after))
 
     def saturate(self, u: ArrayLike) -> Array:
         """Controls (..., m) limited to ``u_bounds``."""
@@ -217,6 +236,11 @@ class System:
         if np.any(first > last):
             raise ValueError(f"x0_bounds {self.x0_bounds.tolist()} hold no point with {decimals} decimals")
         return from_grid(rng.integers(first, last, size=shape, endpoint=True), decimals)
+
+
+def wrapped(angle: Array) -> Array:
+    """The same angle in [-pi, pi]; one that is there already stays as it is, to the bit."""
+    return np.where(np.abs(angle) <= np.pi, angle, -np.remainder(np.pi - angle, 2 * np.pi) + np.pi)
 
 
 def from_grid(index: NDArray[np.int64], decimals: int) -> Array:
