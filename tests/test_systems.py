@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from control_envs import SYSTEMS, System, get_system, register_system, simulate
+from control_envs.running import FlightsInProgress
 
 
 def random_points(system, count=64, seed=0):
