@@ -26,8 +26,8 @@ Action = TypeVar("Action")
 MAX_PROMPT_CHARS = 1024
 
 
-def checked_x0(system: System, given: Any, batch: int | None = None) -> Array:
-    """``options["x0"]`` as an array (n,), or (batch, n).
+def checked_x0(system: System, given: Any, batch: int | None = None, name: str = "options['x0']") -> Array:
+    """``options["x0"]``, or what else has that name, as an array (n,), or (batch, n).
 
     Raises:
         ValueError: another shape, a number that is not finite, or a state outside the plant's box.
@@ -38,7 +38,7 @@ def checked_x0(system: System, given: Any, batch: int | None = None) -> Array:
     if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
         wanted = f"{system.n}" if batch is None else f"{shape}"
         shown = f", not {given!r}" if batch is None else ""
-        raise ValueError(f"options['x0'] must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
+        raise ValueError(f"{name} must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
     return x0
 
 
