@@ -28,6 +28,8 @@ from control_envs import System, get_system
 from control_envs._extras import need
 from control_envs.codec import answer_pattern
 from control_envs.systems.base import Array
+from llm_agent.flights import FILE as FLIGHTS
+from llm_agent.flights import write_flights
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room
 from llm_agent.policy import LLMPolicy, Sampling
@@ -146,7 +148,7 @@ def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
 
 
 def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = None) -> dict[str, Any]:
-    """Evaluates a run's models in its folder: evaluation.json, evaluation.md and pictures.
+    """Evaluates a run's models in its folder: evaluation.json, .md and .parquet, pictures, and the page report.html.
 
     Returns:
         The reports by plant.
@@ -163,6 +165,7 @@ def _evaluate_run(run: RunFolder, states: int | None, seed: int | None) -> dict[
 
     outcomes = _outcomes(run, run_models(run), states, seed)
     reports = {name: outcome.report for name, outcome in outcomes.items()}
+    write_flights(run.path / FLIGHTS, outcomes)
     _write(run.path, reports)
     draw_run(run, outcomes)
     return reports
