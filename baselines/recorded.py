@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,25 +45,17 @@ class _RecordedController:
         return self._controls[:, k]
 
 
-def recorded_mpc(
-    system: System, x0: Array, cache: bool = True, progress: Callable[[int], Any] | None = None
-) -> Recorded:
+def recorded_mpc(system: System, x0: Array, cache: bool = True, progress: bool = False) -> Recorded:
     """MPC's flights from initial states (S, n), kept on disk for the next time.
 
     Args:
         cache: as for `baselines.optimum.solve_all`.
-        progress: called with the number of flights flown since the last call.
+        progress: show a progress bar.
     """
-    fields = cached("mpc", METHOD, system, x0, cache, lambda: _fly_each(system, x0, progress))
+    fields = cached("mpc", METHOD, system, x0, cache, lambda: _flown_by_mpc(system, x0, progress))
     return Recorded("MPC", fields["controls"], fields["verdicts"].tolist())
 
 
-def _fly_each(system: System, x0: Array, progress: Callable[[int], Any] | None) -> dict[str, Array]:
-    policy, controls, verdicts = MPCPolicy(system), [], []
-    for x in x0:
-        flown = fly(policy, system, x[None])
-        controls.append(flown.flights.u_written[0])
-        verdicts.append(str(flown.verdicts[0]))
-        if progress:
-            progress(1)
-    return {"controls": np.array(controls), "verdicts": np.array(verdicts)}
+def _flown_by_mpc(system: System, x0: Array, progress: bool) -> dict[str, Array]:
+    flown = fly(MPCPolicy(system), system, x0, progress=progress)
+    return {"controls": flown.flights.u_written, "verdicts": flown.verdicts.astype(str)}
