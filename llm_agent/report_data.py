@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from baselines.evaluation import Result, evaluate, to_dict
+from baselines.compare import PAIRED
+from baselines.evaluation import Result, evaluate, paired_difference, to_dict
 from baselines.policies import Policy
 from baselines.ppo_policy import trained_policies
 from baselines.recorded import recorded_mpc
@@ -34,6 +35,7 @@ class PlantData:
         skipped: policies left out, and why.
         models: names of the models in the tables, by run and phase.
         focus: the model to look at of each run: its last one's greedy answers.
+        paired: differences by state: of one run as evaluated, of several each run's focus less the first's.
         x0: initial states (S, n), and ``results`` of all policies; None and empty without a file of flights.
     """
 
@@ -43,6 +45,7 @@ class PlantData:
     skipped: Mapping[str, str]
     models: Sequence[str]
     focus: Sequence[str]
+    paired: Sequence[Mapping[str, Any]]
     x0: Array | None
     results: Sequence[Result]
 
@@ -98,9 +101,17 @@ def _plant(runs: Mapping[str, RunFolder], reports: Mapping[str, Mapping[str, Any
         {**first["skipped"], **skipped},
         list(models),
         focus,
+        _paired(results, focus) if several else first["paired"],
         x0,
         [*others[:1], *results, *others[1:], *more],
     )
+
+
+def _paired(results: Sequence[Result], focus: Sequence[str]) -> list[dict[str, Any]]:
+    """Each later run's last model against the first run's."""
+    by_name = {r.name: r for r in results}
+    found = [by_name[name] for name in focus if name in by_name]
+    return [paired_difference(later, found[0], measure) for later in found[1:] for measure in PAIRED]
 
 
 def _baselines(system: System, x0: Array, optimum: Result) -> tuple[list[Result], dict[str, str]]:

@@ -99,6 +99,7 @@ def _curve(figure: Any, lines: Mapping[str, tuple[Array, Array]], title: str) ->
         many = len(values) > 20
         drawn = style(i) if len(lines) > 1 else {"color": COLOURS[2]}
         axes.plot(steps, smoothed(values) if many else values, **drawn, marker=None if many else ".", label=name)
+    axes.locator_params(axis="x", integer=True)
     axes.set_title(title, fontsize=9)
     axes.grid(axis="y")
 

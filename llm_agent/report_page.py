@@ -157,9 +157,7 @@ def plant(data: PlantData) -> dict[str, Any]:
         "breaks the bounds can cost less than J*; means over those that keep them stand apart.",
         "tables": to_html(policy_table(data.summary, MAIN, data.skipped)),
         "more": to_html(policy_table(data.summary, MORE) + "\n\n" + timing_table(data.summary)),
-        "paired": to_html(paired_table(data.report["paired"]))
-        if len(data.focus) == 1 and data.report["paired"]
-        else "",
+        "paired": to_html(paired_table(data.paired)) if data.paired else "",
         "flown": data.x0 is not None,
     }
     return section | (pictures(data, data.named(shown)) if data.x0 is not None else {})
@@ -188,7 +186,7 @@ def problem(system: System) -> str:
     return to_html(table(["problem", system.title], rows))
 
 
-def headline(data: PlantData) -> str:
+def headline(data: PlantData) -> list[str]:
     """The result in a sentence for each run's last model."""
     said = []
     for name in data.focus:
@@ -200,7 +198,7 @@ def headline(data: PlantData) -> str:
             f"{name}: success from {SUCCESS.cell(data.summary[name])} % of the states"
             + (f"; where the bounds are kept, {cost} times the optimal cost." if cost != "-" else ".")
         )
-    return " ".join(said)
+    return said
 
 
 def card(data: PlantData, column: Column, names: Sequence[str]) -> dict[str, Any]:
