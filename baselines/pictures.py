@@ -11,7 +11,7 @@ import numpy as np
 from baselines.evaluation import Result
 from control_envs import System
 from control_envs._extras import need
-from control_envs.rendering import axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
+from control_envs.rendering import COLOURS, axis_label, draw_bounds, draw_box, draw_phase, draw_vector_field
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, distinct to colour-blind readers.
-COLOURS = ("#009E73", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
-BROKE = "#D55E00"
+BROKE = COLOURS[3]
 SHOWN_STATES = 6
 LEAST_REGRET = 1e-7  # smaller relative regrets are the solvers' own accuracy
 PER_ROW = 4

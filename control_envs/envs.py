@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -17,13 +18,16 @@ from control_envs.systems import DIVERGED, System, get_system
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory, simulate
 
+if TYPE_CHECKING:
+    from control_envs.scene import Frames, Window
+
 Observation = TypeVar("Observation")
 Action = TypeVar("Action")
 MAX_PROMPT_CHARS = 1024
 
 
-def checked_x0(system: System, given: Any, batch: int | None = None) -> Array:
-    """``options["x0"]`` as an array (n,), or (batch, n).
+def checked_x0(system: System, given: Any, batch: int | None = None, name: str = "options['x0']") -> Array:
+    """``options["x0"]``, or what else has that name, as an array (n,), or (batch, n).
 
     Raises:
         ValueError: another shape, a number that is not finite, or a state outside the plant's box.
@@ -34,7 +38,7 @@ def checked_x0(system: System, given: Any, batch: int | None = None) -> Array:
     if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
         wanted = f"{system.n}" if batch is None else f"{shape}"
         shown = f", not {given!r}" if batch is None else ""
-        raise ValueError(f"options['x0'] must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
+        raise ValueError(f"{name} must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
     return x0
 
 
@@ -48,14 +52,16 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
     Args:
         system: a plant's name or a `System`.
         reward_version: a key of `control_envs.rewards.REWARDS`.
-        render_mode: None or "rgb_array".
+        render_mode: None, "rgb_array" (`render` gives the state reached), "rgb_array_list" (`render` gives a frame for
+            each state since it was last called: of a text, the whole plan as it is played) or "human" (a window that
+            follows each step; where none can be opened, one line on the standard error says so).
         settings: any field or parameter of the plant: ``dt, horizon, x_bounds, u_bounds, x0_bounds, Q, R, mu``.
 
     Raises:
         ValueError: an unknown plant, reward version or setting, or an invalid value.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"], "render_fps": 10}  # noqa: RUF012
 
     def __init__(
         self,
@@ -67,10 +73,13 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
         self.system = get_system(system, **settings)
         self.reward_spec = get_reward(reward_version)
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+            modes = ", ".join(map(repr, self.metadata["render_modes"]))
+            raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
         self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": max(1, round(1 / self.system.dt))}  # as fast as it flies
         self._flight: Trajectory | None = None
         self._score = 0.0
+        self._rendered = 0  # states of the flight that have had their frame
 
     # -- the flight --------------------------------------------------------------------------------------
 
@@ -95,7 +104,8 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
         x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else checked_x0(self.system, given)
         none = np.empty((0, self.system.m))
         self._flight = Trajectory(self.system, x0[None], none, none)
-        self._score = 0.0
+        self._score, self._rendered = 0.0, 0
+        self._show()
         return {"x0": x0}
 
     def _fly(self, controls: Array) -> None:
@@ -107,6 +117,7 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
             np.concatenate([done.u, new.u]),
             np.concatenate([done.u_written, new.u_written]),
         )
+        self._show()
 
     def _reward(self, total: float) -> float:
         """The step from the running score to the new one."""
@@ -129,13 +140,42 @@ class FlightEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
             "trajectory": self.trajectory,
         }
 
-    def render(self) -> np.ndarray | None:
-        """An RGB frame of the flight so far, (height, width, 3) uint8, or None without a render mode."""
-        if self.render_mode is None:
-            return None
-        from control_envs.rendering import frame
+    # -- pictures ----------------------------------------------------------------------------------------
 
-        return frame(self.trajectory)
+    @cached_property
+    def _frames(self) -> Frames:
+        from control_envs.scene import Frames
+
+        return Frames(self.system)
+
+    @cached_property
+    def _window(self) -> Window:
+        from control_envs.scene import Window
+
+        return Window(self.system, self.metadata["render_fps"])
+
+    def render(self) -> np.ndarray | list[np.ndarray] | None:  # type: ignore[override]
+        """A frame (400, 800, 3) uint8 or a list of them, as the render mode says; None without one or in a window."""
+        if self.render_mode is None or self.render_mode == "human":
+            return None
+        flight, first = self.trajectory, self._rendered
+        if self.render_mode == "rgb_array":
+            return self._frames(flight, flight.horizon)
+        self._rendered = flight.horizon + 1
+        return [self._frames(flight, k) for k in range(first, flight.horizon + 1)]
+
+    def _show(self) -> None:
+        """Plays what is new of the flight in the window, if there is one."""
+        if self.render_mode == "human":
+            for k in range(self._rendered, self.trajectory.horizon + 1):
+                self._window.show(self.trajectory, k)
+            self._rendered = self.trajectory.horizon + 1
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if "_window" in vars(self):
+            self._window.close()
+            del self._window
 
 
 class ControlEnv(FlightEnv[Array, Array]):

@@ -1,4 +1,4 @@
-"""Pictures of flights. Needs the ``plots`` extra (matplotlib)."""
+"""Parts of pictures of flights. Needs the ``plots`` extra (matplotlib)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from control_envs._extras import need
 from control_envs.systems.base import System
 from control_envs.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# Okabe & Ito's colours, distinct to colour-blind readers; lines differ in their dashes too.
+COLOURS = ("#009E73", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
+LINES = ("-", "--", "-.", ":")
+TARGET = COLOURS[0]
 
 
 def draw_vector_field(axes: Axes, system: System, points: int = 25) -> None:
@@ -39,7 +43,7 @@ def draw_box(axes: Axes, system: System) -> None:
     """The box that the first two states must keep to, and the origin."""
     (x_low, x_high), (y_low, y_high) = system.x_bounds[:2]
     axes.plot([x_low, x_high, x_high, x_low, x_low], [y_low, y_low, y_high, y_high, y_low], "k--", linewidth=0.8)
-    axes.plot(0, 0, "k+", markersize=9)
+    axes.plot(0, 0, "+", color=TARGET, markersize=10, markeredgewidth=2)
 
 
 def draw_bounds(axes: Axes, low: float, high: float) -> None:
@@ -53,32 +57,3 @@ def axis_label(system: System, i: int) -> str:
     """A state's name and unit."""
     unit = system.state_units[i]
     return f"{system.state_names[i]} [{unit}]" if unit else system.state_names[i]
-
-
-def frame(flight: Trajectory) -> np.ndarray:
-    """One flight so far as an RGB image, (400, 800, 3) uint8: phase portrait, states and controls over time."""
-    figure_module = need("matplotlib.figure", "plots")
-    agg = need("matplotlib.backends.backend_agg", "plots")
-    system = flight.system
-    figure = figure_module.Figure(figsize=(8, 4), dpi=100, layout="constrained")
-    canvas = agg.FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(2, 2)
-    if system.n >= 2:
-        phase = figure.add_subplot(grid[:, 0])
-        draw_vector_field(phase, system)
-        draw_box(phase, system)
-        draw_phase(phase, flight, "C0")
-    end = system.horizon * system.dt
-    states = figure.add_subplot(grid[0, 1])
-    for i, name in enumerate(system.state_names):
-        states.plot(flight.t, flight.x[:, i], label=name)
-    states.set(xlim=(0, end))
-    states.legend(loc="upper right", fontsize="small")
-    controls = figure.add_subplot(grid[1, 1])
-    for i, name in enumerate(system.control_names):
-        controls.step(flight.t[:-1], flight.u[:, i], where="post", label=name)
-        draw_bounds(controls, *system.u_bounds[i])
-    controls.set(xlim=(0, end), xlabel="time [s]")
-    controls.legend(loc="upper right", fontsize="small")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

@@ -28,9 +28,12 @@ from control_envs import System, get_system
 from control_envs._extras import need
 from control_envs.codec import answer_pattern
 from control_envs.systems.base import Array
+from llm_agent.flights import FILE as FLIGHTS
+from llm_agent.flights import write_flights
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room
 from llm_agent.policy import LLMPolicy, Sampling
+from llm_agent.report import try_to_report
 from llm_agent.run_folder import RunFolder
 
 DECODINGS = ("greedy", "sampled")
@@ -146,7 +149,7 @@ def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
 
 
 def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = None) -> dict[str, Any]:
-    """Evaluates a run's models in its folder: evaluation.json, evaluation.md and pictures.
+    """Evaluates a run's models in its folder: evaluation.json, .md and .parquet, and pictures.
 
     Returns:
         The reports by plant.
@@ -159,10 +162,11 @@ def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = N
 
 
 def _evaluate_run(run: RunFolder, states: int | None, seed: int | None) -> dict[str, Any]:
-    from llm_agent.report import draw_run
+    from llm_agent.run_pictures import draw_run
 
     outcomes = _outcomes(run, run_models(run), states, seed)
     reports = {name: outcome.report for name, outcome in outcomes.items()}
+    write_flights(run.path / FLIGHTS, outcomes)
     _write(run.path, reports)
     draw_run(run, outcomes)
     return reports
@@ -220,6 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in runs:
             for report in _reports_of(RunFolder.open(name), args).values():
                 print(f"\n# {name}\n\n{to_markdown(report)}")
+            if not (args.structured or args.use_vllm):
+                print(try_to_report(RunFolder.open(name)), file=sys.stderr)
         others = [m for m in args.models if m not in runs]
         if others:
             engine = _engine(args)

@@ -43,6 +43,7 @@ from llm_agent.models import (
 )
 from llm_agent.process_grpo import ControlGRPOTrainer
 from llm_agent.processes import is_main, locked_by_main, on_main, say
+from llm_agent.report import try_to_report
 from llm_agent.run_folder import RunFolder, Stopwatch
 from llm_agent.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 from llm_agent.trl_rewards import reward_functions
@@ -127,8 +128,9 @@ class Pipeline:
         self._work_off({name: phase for name, phase in self._phases().items() if name != EVALUATION})
 
     def go(self) -> None:
-        """Runs what is left to run, and prints the evaluation."""
+        """Runs what is left to run, writes the run's page, and prints the evaluation."""
         self._work_off(self._phases())
+        say(str(on_main(lambda: try_to_report(self.run))))
         for path in sorted(self.run.path.glob("*.png")):
             say(f"picture: {path}")
         for report in self.run.evaluation().values():

@@ -1,4 +1,9 @@
-"""A run's pictures: how it learnt, and how SFT, GRPO and LQR fly from the same states. Needs the ``plots`` extra."""
+"""A run, or several compared, as one page; or a run's tables inside a Markdown page.
+
+python -m llm_agent.report                                       # runs/latest/report.html, anew
+python -m llm_agent.report runs/A runs/B --output both.html      # one page that compares them
+python -m llm_agent.report runs/A --into README.md --pictures    # between the marker's two lines of README.md
+"""
 
 from __future__ import annotations
 
@@ -8,84 +13,27 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from baselines.commands import guarded
-from baselines.compare import Outcome
 from baselines.files import write_text
-from baselines.pictures import draw_flights, new_figure
-from llm_agent.run_folder import RunFolder
+from llm_agent.run_folder import LATEST, RUNS, RunFolder
 
-SHOWN = ("SFT greedy", "GRPO greedy", "LQR")
-NOTICEABLE = 0.1  # a reward term that moves by less, or never has this share of the variance, is left out
+PAGE, COMPARISON = "report.html", "comparison.html"
 
 
-def draw_run(run: RunFolder, outcomes: dict[str, Outcome]) -> None:
-    """Writes all pictures of a run into its folder."""
-    for system, outcome in outcomes.items():
-        draw_flights([r for r in outcome.results if r.name in SHOWN], run.path / f"flights_{system}.png")
-    if run.metrics("grpo"):
-        draw_training(run, run.path / "training.png")
+def page_of(runs: Sequence[RunFolder]) -> Path:
+    """Where the page is written by default: into the run's folder, or beside the first of several."""
+    return runs[0].path / PAGE if len(runs) == 1 else runs[0].path.parent / COMPARISON
 
 
-def draw_training(run: RunFolder, path: Path) -> None:
-    """GRPO's reward, what drives it and held-out success over its steps, after SFT's loss over its own."""
-    sft, grpo = run.metrics("sft"), run.metrics("grpo")
-    figure = new_figure(14, 5.6)
-    axes = figure.subplots(2, 3).ravel()
-    _curve(axes[0], sft, "loss", "#E69F00")
-    axes[0].set(title="SFT: loss (on soft targets until nine tenths)", xlabel="SFT step")
-    _curve(axes[1], grpo, "rewards/control/mean", "#0072B2", smooth=True)
-    axes[1].set(title="GRPO: mean reward of a step's completions")
-    for key, colour in (("control/success", "#009E73"), ("control/parsed", "#999999")):
-        _curve(axes[2], grpo, key, colour, smooth=True, label=key.rpartition("/")[2])
-    for decoding, colour in (("greedy", "#D55E00"), ("sampled", "#CC79A7")):
-        _curve(axes[2], grpo, f"held_out/{decoding}/success", colour, label=f"held out, {decoding}")
-    axes[2].set(title="GRPO: success and parsed, shares of completions", ylim=(-0.02, 1.02))
-    _terms(axes[3], grpo, "reward_terms/", "GRPO: change of each reward term", from_start=True)
-    _terms(axes[4], grpo, "variance_share/", "GRPO: each term's share of the groups' variance")
-    _curve(axes[5], grpo, "groups/largest_advantage", "#0072B2", smooth=True, label="largest advantage of a group")
-    _curve(axes[5], grpo, "groups/without_signal", "#D55E00", smooth=True, label="groups without signal")
-    _curve(axes[5], grpo, "completions/clipped_ratio", "#999999", smooth=True, label="completions cut off")
-    axes[5].set(title="GRPO: groups", ylim=(-0.05, None))
-    for axis in axes[1:]:
-        axis.set_xlabel("GRPO step")
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize="x-small", loc="best")
-    figure.savefig(path)
+def try_to_report(run: RunFolder) -> str:
+    """Writes a run's page at its end, and says where it is; a page that fails costs its run nothing."""
+    try:
+        from llm_agent.report_page import write_page
 
-
-def _terms(axes, rows, prefix: str, title: str, from_start: bool = False) -> None:
-    """One smoothed line for each reward term that matters: as it is, or as its change from the start."""
-    for key in sorted({k for row in rows for k in row if k.startswith(prefix)}):
-        steps, values = _series(rows, key)
-        if len(values):
-            line = _smoothed(values) - (_smoothed(values)[0] if from_start else 0.0)
-            if (np.ptp(line) if from_start else np.abs(line).max()) > NOTICEABLE:
-                axes.plot(steps, line, label=key.removeprefix(prefix))
-    axes.set(title=title)
-
-
-def _curve(axes, rows, key: str, colour: str, smooth: bool = False, label: str | None = None) -> None:
-    steps, values = _series(rows, key)
-    if not len(values):
-        return
-    axes.plot(steps, values, color=colour, alpha=0.35 if smooth else 1.0, linewidth=1, label=None if smooth else label)
-    if smooth:
-        axes.plot(steps, _smoothed(values), color=colour, linewidth=2, label=label)
-
-
-def _series(rows, key: str) -> tuple[np.ndarray, np.ndarray]:
-    found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
-    steps, values = np.array(found, dtype=float).reshape(-1, 2).T
-    return steps, values
-
-
-def _smoothed(values: np.ndarray, window: int = 9) -> np.ndarray:
-    """Centred running mean, over fewer values at the ends."""
-    window = min(window, len(values))
-    kernel = np.ones(window)
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
+        return f"report: {write_page([run], page_of([run]))}"
+    except Exception as error:  # whatever it is, the run is done and kept
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"the report could not be made ({why}): try  python -m llm_agent.report {run.path}"
 
 
 # -- into a page ---------------------------------------------------------------------------------------------
@@ -137,18 +85,28 @@ def copy_pictures(run: RunFolder, page: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.report", description="Writes a run's tables (and pictures) into a Markdown page."
+        prog="python -m llm_agent.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", nargs="?", default="runs/latest", help="run folder (default runs/latest)")
-    parser.add_argument("--into", type=Path, required=True, metavar="PAGE", help="page with the marker's two lines")
+    parser.add_argument("runs", nargs="*", default=[RUNS / LATEST], metavar="RUN", help="run folders (runs/latest)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help=f"({PAGE} of the run, or {COMPARISON} beside it)")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="a Markdown page with the marker's two lines")
     parser.add_argument("--marker", default="main job", help="the marker's name (default 'main job')")
     parser.add_argument("--pictures", action="store_true", help="copy the pictures to docs/pictures and show them")
     args = parser.parse_args(argv)
+    if args.pictures and not args.into:
+        parser.error("--pictures goes with --into PAGE")
+    if args.into and (len(args.runs) > 1 or args.output):
+        parser.error("--into takes one run, and no --output")
 
     def work() -> None:
-        run = RunFolder.open(args.run)
-        text = summarise_run(run)
-        insert(args.into, args.marker, text + "\n\n" + (copy_pictures(run, args.into) if args.pictures else ""))
+        runs = [RunFolder.open(run) for run in args.runs]
+        if args.into:
+            text = summarise_run(runs[0])
+            pictures = copy_pictures(runs[0], args.into) if args.pictures else ""
+            return insert(args.into, args.marker, text + "\n\n" + pictures)
+        from llm_agent.report_page import write_page
+
+        print(f"report: {write_page(runs, args.output or page_of(runs))}")
 
     return guarded(work)
 

@@ -5,7 +5,8 @@ runs/20261122-120000-double_integrator-0/
   data/             demonstrations.parquet and their card.json
   sft/  grpo/       checkpoint-N/ while training; the trained model itself, as a Hugging Face folder
   metrics.jsonl     one line for each log of each phase
-  evaluation.json   evaluation.md   and the pictures *.png
+  evaluation.json   evaluation.md   and the pictures *.png; evaluation.parquet has every flight
+  report.html       all of it on one page
 """
 
 from __future__ import annotations

@@ -107,29 +107,48 @@ def show_one(run: RunFolder) -> None:
         print(tables.policy_table(report["policies"], tables.MAIN))
 
 
-def show_comparison(runs: Sequence[RunFolder]) -> None:
-    """Prints the measures of several runs' models side by side, a table for each plant.
+def comparable(runs: Sequence[RunFolder]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The reports of each plant that several of the runs share, by the runs' names.
 
     Raises:
-        ValueError: no plant is common to two of them, or they were evaluated from different states.
+        ValueError: no plant is common to two of them, they were evaluated from different states, or two have one name.
     """
-    reports = {run: evaluation_of(run) for run in runs}
+    reports = {run.path.name: evaluation_of(run) for run in runs}
+    if len(reports) < len(runs):
+        raise ValueError("two of these runs have the same name: rename a folder, or name each run once")
     plants = list(dict.fromkeys(plant for report in reports.values() for plant in report))
     shared = [plant for plant in plants if sum(plant in report for report in reports.values()) > 1]
     if not shared:
         raise ValueError("there is nothing to compare: no two of these runs are evaluated on the same plant")
+    found = {}
     for plant in shared:
         held = {run: report[plant] for run, report in reports.items() if plant in report}
         if len({json.dumps(report["states"], sort_keys=True) for report in held.values()}) > 1:
             raise ValueError(f"{plant}: the runs were evaluated from different states; evaluate them again alike")
+        found[plant] = held
+    return found
+
+
+def show_comparison(runs: Sequence[RunFolder]) -> None:
+    """Prints the measures of several runs' models side by side, a table for each plant.
+
+    Raises:
+        ValueError: as for `comparable`.
+    """
+    for plant, held in comparable(runs).items():
         policies = {
-            f"{run.path.name} {name}": policy
+            f"{run} {name}": policy
             for run, report in held.items()
             for name, policy in report["policies"].items()
-            if name.startswith(("SFT", "GRPO"))
+            if is_model(name)
         }
         print(f"{plant}, {next(iter(held.values()))['states']['count']} held-out states\n")
         print(tables.policy_table(policies, tables.MAIN) + "\n")
+
+
+def is_model(policy: str) -> bool:
+    """Whether a row of a run's evaluation is one of the run's own models."""
+    return policy.startswith(("SFT ", "GRPO "))
 
 
 def prunable(run: RunFolder) -> list[Path]:

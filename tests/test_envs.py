@@ -214,14 +214,3 @@ def test_a_finished_flight_wants_a_reset():
     env.step(format_completion(np.zeros((50, 1))))
     with pytest.raises(gym.error.ResetNeeded):
         env.step(format_completion(np.zeros((50, 1))))
-
-
-def test_frames(system):
-    pytest.importorskip("matplotlib")
-    env = gym.make(env_id(system.name), render_mode="rgb_array")
-    env.reset(seed=0)
-    env.step(env.action_space.sample())
-    frame = env.render()
-    assert frame.dtype == np.uint8
-    assert frame.shape == (400, 800, 3)
-    assert frame.std() > 0

@@ -78,6 +78,8 @@ def test_the_main_job_leaves_a_whole_run(main_job):
         "grpo/tokenizer.json",
         "evaluation.json",
         "evaluation.md",
+        "evaluation.parquet",
+        "report.html",
         "training.png",
         "flights_double_integrator.png",
     ):
