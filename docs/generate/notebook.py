@@ -1,0 +1,33 @@
+"""A notebook as a page: its text, its code, and the outputs that are stored in it."""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
+    """The page's path in the site and its Markdown, and the same of its pictures (PNG)."""
+    parts = []
+    for i, cell in enumerate(json.loads(path.read_text())["cells"]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for j, output in enumerate(cell["outputs"]):
+            data = output.get("data", {})
+            if "image/png" in data:
+                uri = f"{path.stem}/{i}_{j}.png"
+                yield uri, b64decode("".join(data["image/png"]))
+                parts.append(f"![what the code above draws]({uri})")
+            else:
+                parts.append(_text(output, data))
+    yield f"{path.stem}.md", "\n\n".join(parts) + "\n"
+
+
+def _text(output: dict[str, Any], data: dict[str, Any]) -> str:
+    if "text/markdown" in data:
+        return "".join(data["text/markdown"])
+    return f"```text\n{''.join(output.get('text') or data['text/plain']).rstrip()}\n```"
