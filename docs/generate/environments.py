@@ -5,10 +5,10 @@ import io
 import re
 import sys
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 
-import gymnasium as gym
 import griffe
+import gymnasium as gym
 import numpy as np
 from matplotlib.image import imsave
 from rewards_of import rewards_section
@@ -18,12 +18,17 @@ from baselines.tables import table
 from control_envs import SYSTEMS, System, env_id, format_completion
 from control_envs.envs import ControlEnv, FlightEnv, TextControlEnv
 
+TEMPLATE = Path(__file__).with_name("environment.md")
+SHOWN = 110  # characters of a completion
 SETTINGS = ("dt", "horizon", "x_bounds", "u_bounds", "x0_bounds", "Q", "R")
 
 
 def navigation() -> list:
     """The navigation's entries."""
-    return ["environments/index.md", *({heading(system): f"environments/{name}.md"} for name, system in SYSTEMS.items())]
+    return [
+        "environments/index.md",
+        *({heading(system): f"environments/{name}.md"} for name, system in SYSTEMS.items()),
+    ]
 
 
 def pages() -> Iterator[tuple[str, str | bytes]]:
@@ -64,80 +69,33 @@ def picture(env: gym.Env) -> bytes:
 
 
 def page(system: System, env: gym.Env, completion: str) -> str:
-    """A plant's page."""
+    """A plant's page: the template beside this file, filled in."""
     numeric, text = env_id(system.name), env_id(system.name, text=True)
     box = gym.make(numeric, disable_env_checker=True)
-    shown, dots = completion[:110], " ..." if len(completion) > 110 else ""
     prompt, _ = gym.make(text, disable_env_checker=True).reset(seed=0)
-    return f"""# {heading(system)}
-
-![a flight of {system.title}](../{system.name}.png)
-
-{about(system)}
-
-| | numbers in and out | text in and out |
-|---|---|---|
-| make | `gym.make("control_envs:{numeric}")` | `gym.make("control_envs:{text}")` |
-| action space | `{box.action_space}` | `{text_space(env.action_space)}` |
-| observation space | `{box.observation_space}` | `{text_space(env.observation_space)}` |
-| an episode | {system.horizon} steps of {system.dt:g} s | 1 step, unless `replan_every` is given |
-| many at once | `gym.make_vec("{numeric}", num_envs=1024, vectorization_mode="vector_entry_point")` | `gym.make_vec("{text}", ...)` |
-
-## Equation
-
-    {system.equation_text}
-
-Integrated by the classical Runge-Kutta method, controls held for {system.dt:g} s. States are never clamped: a flight that leaves
-its box goes on, and is counted; controls outside their bounds are saturated, and counted.
-
-{parameters(system)}
-
-## States and controls
-
-{quantities(system)}
-
-The picture shows LQR's plan from the state of `reset(seed=0)`. The numeric environment observes the state and takes
-actions in [-1, 1], which span the controls' bounds (`action_units="physical"` for the controls themselves).
-
-## Text
-
-The prompt of `reset(seed=0)`:
-
-```text
-{prompt}
-```
-
-A completion, cut short here:
-
-```text
-{shown}{dots}
-```
-
-`info["verdict"]` says how it was read; a text without a plan ends the episode with the reward for no answer. A step never
-raises, whatever the text.
-
-## Cost
-
-The cost J is the sum of x'Qx + u'Ru over the {system.horizon} controls plus five times x'Qx of the last state, with states divided by
-their bound and controls by a third of theirs; Q = `{plain(system.Q)}`, R = `{plain(system.R)}`.
-A flight succeeds that ends within 0.1 of the origin in these units and violates no bound.
-
-{rewards_section(env.unwrapped.trajectory)}
-
-## Arguments of `gym.make`
-
-{arguments(system)}
-
-## Episode
-
-An episode starts from a state drawn uniformly from the two-decimal grid of the initial box, or from
-`reset(options={{"x0": [...]}})`. It ends with `terminated` after {system.horizon} controls; nothing is truncated. `info` has `x0`,
-`reward_terms`, `metrics` and `trajectory`; for text also `verdict` and `parsed_controls`.
-
-## Versions
-
-`{numeric}` and `{text}` are the first version. A published version never changes; rewards have versions of their own, above.
-"""
+    return TEMPLATE.read_text().format(
+        heading=heading(system),
+        title=system.title,
+        name=system.name,
+        about=about(system),
+        numeric=numeric,
+        text=text,
+        action_space=box.action_space,
+        observation_space=box.observation_space,
+        text_action_space=text_space(env.action_space),
+        text_observation_space=text_space(env.observation_space),
+        horizon=system.horizon,
+        dt=system.dt,
+        equation=system.equation_text,
+        parameters=parameters(system),
+        quantities=quantities(system),
+        prompt=prompt,
+        completion=f"{completion[:SHOWN]} ...",
+        Q=plain(system.Q),
+        R=plain(system.R),
+        rewards=rewards_section(env.unwrapped.trajectory),
+        arguments=arguments(system),
+    )
 
 
 def about(system: System) -> str:
@@ -152,7 +110,8 @@ def about(system: System) -> str:
         for key in SETTINGS
         if own[key] != its[key]
     ]
-    return f"{text}\n\nWhat differs from [{env_id(base.name)}]({base.name}.md):\n\n{table(['setting', 'there', 'here'], rows)}"
+    differs = f"What differs from [{env_id(base.name)}]({base.name}.md):"
+    return "\n\n".join([text, differs, table(["setting", "there", "here"], rows)])
 
 
 def parameters(system: System) -> str:
@@ -190,7 +149,9 @@ def arguments(system: System) -> str:
                 rows.append([f"`{name}`", where, f"`{defaults[name].default!r}`", meaning])
     meanings = described(System)
     rows += [[f"`{name}`", "both", f"`{plain(getattr(system, name))}`", meanings[name]] for name in SETTINGS]
-    rows += [[f"`{name}`", "both", f"`{value:g}`", "parameter of the equation"] for name, value in system.params.items()]
+    rows += [
+        [f"`{name}`", "both", f"`{value:g}`", "parameter of the equation"] for name, value in system.params.items()
+    ]
     return table(["argument", "of", "default", "meaning"], rows)
 
 
@@ -218,8 +179,8 @@ hide: [toc]
 
 # Environments
 
-Every plant is two Gymnasium environments: one with numbers in and out, one control a step; and one with text in and out,
-where an action is a completion that holds a whole plan. Each page below is made from the plant's definition.
+Every plant is two Gymnasium environments: one with numbers in and out, one control a step; and one with text in and
+out, where an action is a completion that holds a whole plan. Each page below is made from the plant's definition.
 
 <div class="grid cards" markdown>
 
@@ -241,11 +202,11 @@ def interval(bounds: np.ndarray) -> str:
 
 def plain(value: object) -> str:
     """A setting as one would write it: a diagonal matrix by its diagonal."""
-    if isinstance(value, np.ndarray):
-        square = value.ndim == 2 and value.shape[0] == value.shape[1]
-        diagonal = square and np.array_equal(value, np.diag(np.diag(value)))
-        return f"diag({', '.join(f'{v:g}' for v in np.diag(value))})" if diagonal else re.sub(r"\.0\b", "", str(value.tolist()))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, np.ndarray):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    if value.shape[0] == value.shape[1] and np.array_equal(value, np.diag(np.diag(value))):
+        return f"diag({', '.join(f'{v:g}' for v in np.diag(value))})"
+    return re.sub(r"\.0\b", "", str(value.tolist()))
 
 
 def text_space(space: gym.spaces.Text) -> str:

@@ -16,12 +16,17 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).resolve().parents[2]
 FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 NOTEBOOKS = ("rewards_story",)
+EXAMPLES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "examples").glob("*.py"))]
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(?=[)#])")
 
 
 def on_config(config):
     """Puts the generated pages into the navigation, where mkdocs.yml names their folder."""
-    generated = {"environments/": environments.navigation(), "api/": reference.navigation()}
+    generated = {
+        "environments/": environments.navigation(),
+        "api/": reference.navigation(),
+        "examples/": [{Path(path).stem.replace("_", " ").capitalize(): _source_page(path)} for path in EXAMPLES],
+    }
     config.nav = [
         {title: generated.get(part, part) if isinstance(part, str) else part}
         for entry in config.nav
@@ -37,14 +42,14 @@ def on_files(files, config):
         files.append(File.generated(config, uri, content=content))
 
     for source, uri in FROM_ROOT.items():
-        add(uri, (ROOT / source).read_text())
+        add(uri, "---\nhide: [navigation]\n---\n\n" + (ROOT / source).read_text())
     for name in NOTEBOOKS:
         for uri, content in notebook.pages(ROOT / "docs" / f"{name}.ipynb"):
             add(uri, content)
     for uri, content in [*environments.pages(), *reference.pages()]:
         add(uri, content)
     texts = [(file.src_uri, file.content_string) for file in files.documentation_pages()]
-    for path in sorted({path for uri, text in texts for path in _sources(uri, text)}):
+    for path in sorted({path for uri, text in texts for path in _sources(uri, text)} | set(EXAMPLES)):
         add(_source_page(path), _source_text(path))
     return files
 
@@ -58,7 +63,9 @@ def on_page_markdown(markdown, page, config, files):
 def _sources(uri: str, text: str) -> list[str]:
     """The repository's files outside docs/ that a page links to, as paths from its root."""
     paths = [_in_repository(uri, link) for link in LINK.findall(text)]
-    return [path for path in paths if not path.startswith("docs/") and path not in FROM_ROOT and (ROOT / path).is_file()]
+    return [
+        path for path in paths if not path.startswith("docs/") and path not in FROM_ROOT and (ROOT / path).is_file()
+    ]
 
 
 def _in_repository(uri: str, link: str) -> str:
@@ -74,7 +81,8 @@ def _target(uri: str, link: str) -> str:
         return FROM_ROOT[path]
     if not path.startswith("docs/") and (ROOT / path).is_file():
         return _source_page(path)
-    return path.removeprefix("docs/")
+    path = path.removeprefix("docs/")
+    return f"{path.removesuffix('.ipynb')}.md" if path.removesuffix(".ipynb") in NOTEBOOKS else path
 
 
 def _source_page(path: str) -> str:

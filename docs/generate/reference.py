@@ -26,7 +26,9 @@ def navigation() -> list:
 def pages() -> Iterator[tuple[str, str]]:
     """Each page's path in the site, and its Markdown."""
     for package in PACKAGES:
-        rows = [f"| [{name}]({_uri(name).removeprefix(f'api/{package}/')}) | {summary(name)} |" for name in modules(package)]
+        rows = [
+            f"| [{name}]({_uri(name).removeprefix(f'api/{package}/')}) | {summary(name)} |" for name in modules(package)
+        ]
         table = "\n".join(["| module | about |", "|---|---|", *rows])
         yield _uri(package), f"::: {package}\n    options: {{members: false}}\n\n{table}\n"
         for name in modules(package):

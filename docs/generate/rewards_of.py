@@ -1,4 +1,4 @@
-"""The rewards' part of an environment's page: every version's terms, settings and score of one flight, and the history."""
+"""The rewards' part of an environment's page: every version's terms and its score of one flight, and the history."""
 
 import inspect
 import re
@@ -15,7 +15,7 @@ def rewards_section(flight: Trajectory) -> str:
     return f"""## Rewards
 
 A step's reward is what it adds to the running score, so that an episode's return is the score of its flight.
-`reward_version` chooses one of these (`{DEFAULT_VERSION}` is the default); the last column is the flight in the picture.
+`reward_version` chooses one of these (the default is `{DEFAULT_VERSION}`). The last column is the picture's flight.
 
 {tabs}
 
@@ -31,15 +31,21 @@ def version_text(spec: RewardSpec, flight: Trajectory) -> str:
         [f"`{name}`", first_line(term.func), settings(term.keywords), f"{float(result.terms[name]):.2f}"]
         for name, term in spec.terms.items()
     ]
-    rows.append(["**score**", "" if spec.floor is None else f"at least {spec.floor:g}", "", f"**{float(result.total):.2f}**"])
+    floor = "" if spec.floor is None else f"at least {spec.floor:g}"
+    rows.append(["**score**", floor, "", f"**{float(result.total):.2f}**"])
+    return table(["term", "rewards", "settings", "here"], rows) + "\n\n" + around(spec)
+
+
+def around(spec: RewardSpec) -> str:
+    """What a version says beside its terms."""
     low, high = spec.bounds
     form = spec.format
     found = ", ".join(f"{value:+g}" for value in form.found)
     return (
-        table(["term", "rewards", "settings", "here"], rows)
-        + f"\n\nScores of plans lie in [{low:g}, {high:g}]; a text without a plan scores {spec.no_answer:g}, one with the "
-        f"wrong number of controls {spec.wrong_count:g}. Rewards for the format, which training adds and the environment "
-        f"does not: {form.exact:g} for the whole format; {found} for the three tags, {form.missing:g} for each that is amiss."
+        f"Scores of plans lie in [{low:g}, {high:g}]; a text without a plan scores {spec.no_answer:g}, one with "
+        f"the wrong number of controls {spec.wrong_count:g}. Rewards for the format, which training adds and the "
+        f"environment does not: {form.exact:g} for the whole format; {found} for the three tags, {form.missing:g} for "
+        "each that is amiss."
     )
 
 
