@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from browsing import browser  # noqa: F401
 
-from control_envs import SYSTEMS
+from control_envs import REWARDS, SYSTEMS, env_id
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -149,7 +149,15 @@ def site(tmp_path_factory):
 
 def test_site_has_every_page(site):
     for name in SYSTEMS:
-        assert (site / "environments" / name / "index.html").exists()
+        page = (site / "environments" / name / "index.html").read_text()
+        for part in (
+            env_id(name),
+            env_id(name, text=True),
+            *REWARDS,
+            *SYSTEMS[name].state_names,
+            *SYSTEMS[name].params,
+        ):
+            assert part in page, f"{name}: {part}"
     for module in ("control_envs/envs", "baselines/optimum", "llm_agent/policy"):
         assert (site / "api" / module / "index.html").exists()
     navigation = (ROOT / "mkdocs.yml").read_text()
