@@ -148,15 +148,9 @@ def site(tmp_path_factory):
 
 
 def test_site_has_every_page(site):
-    for name in SYSTEMS:
+    for name, system in SYSTEMS.items():
         page = (site / "environments" / name / "index.html").read_text()
-        for part in (
-            env_id(name),
-            env_id(name, text=True),
-            *REWARDS,
-            *SYSTEMS[name].state_names,
-            *SYSTEMS[name].params,
-        ):
+        for part in (env_id(name), env_id(name, text=True), *REWARDS, *system.state_names, *system.params):
             assert part in page, f"{name}: {part}"
     for module in ("control_envs/envs", "baselines/optimum", "llm_agent/policy"):
         assert (site / "api" / module / "index.html").exists()

@@ -180,8 +180,8 @@ hide: [toc]
 # Environments
 
 Every plant is two Gymnasium environments: one with numbers in and out, one control a step; and one with text in and
-out, where an action is a completion that holds a whole plan. Each page below is made from the plant's definition; a plant of
-your own is one definition as well ([an example](../../examples/custom_plant.py)).
+out, where an action is a completion that holds a whole plan. Each page below is made from the plant's definition;
+a plant of your own is one definition as well ([an example](../../examples/custom_plant.py)).
 
 <div class="grid cards" markdown>
 
