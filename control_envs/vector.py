@@ -30,7 +30,10 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
 
     Args:
         num_envs: B.
-        system, reward_version, action_units, settings: as for `ControlEnv`.
+        system: as for `ControlEnv`, and so are the rest.
+        reward_version: a key of `control_envs.rewards.REWARDS`.
+        action_units: "normalized" or "physical".
+        settings: any field or parameter of the plant.
     """
 
     metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}  # noqa: RUF012

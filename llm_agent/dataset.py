@@ -194,7 +194,8 @@ def make_demonstrations(
     """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them.
 
     Args:
-        perturbation, errors: see `demonstrate`.
+        perturbation: see `demonstrate`.
+        errors: see `demonstrate`.
         variations: share of the demonstrations that are of other plant parameters and horizons.
         reasoning: see `llm_agent.laws.format_reasoning`.
     """
