@@ -80,6 +80,10 @@ class Desk:
         """The model that answers for a plant."""
         return self._model or shipped_for(system)
 
+    def made_for(self, system: System) -> bool:
+        """False where no shipped model was made for the plant, and another one's answers; True of a model given."""
+        return self._model is not None or shipped_for(system) == f"tiny-{system.name.replace('_', '-')}"
+
     def policy(self, system: System) -> LLMPolicy:
         """That model, loaded once, with room for the plant's longest answers.
 

@@ -53,7 +53,7 @@ def build_app(desk: Desk, chosen: str) -> Starlette:
         return FileResponse(STATIC / "play.html")
 
     async def plants(request: Request) -> Response:
-        known = [_described(system, desk.model_name(system)) for system in SYSTEMS.values()]
+        known = [_described(system, desk) for system in SYSTEMS.values()]
         return JSONResponse({"chosen": chosen, "plants": known})
 
     async def fly(request: Request) -> Response:
@@ -125,7 +125,7 @@ async def _lines(events: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
         events.close()  # type: ignore[attr-defined]
 
 
-def _described(system: System, model: str) -> dict[str, Any]:
+def _described(system: System, desk: Desk) -> dict[str, Any]:
     """A plant as the page needs it."""
     return {
         **system.to_dict(),
@@ -134,7 +134,8 @@ def _described(system: System, model: str) -> dict[str, Any]:
         "state_names": system.state_names,
         "state_units": system.state_units,
         "control_names": system.control_names,
-        "model": model,
+        "model": desk.model_name(system),
+        "made_for": desk.made_for(system),
         "field": _field(system) if system.n == 2 else [],
     }
 

@@ -3,7 +3,7 @@
 import { POLICIES, element, path, scale, short, ticks } from "./svg.js";
 
 const SIZE = 360, LEFT = 46, BOTTOM = 40, EDGE = 8;
-const BEYOND = 0.1; // of the box's width, shown on every side of it
+const BEYOND = 0.07; // of the box's width, shown on every side of it
 const NEAR = 0.1; // a flight that ends this near the origin, in units of the bounds, succeeds
 const ARROW = 9;
 

@@ -28,9 +28,9 @@ function choosePlant(name) {
   $("equation").textContent = plant.equation;
   $("model").textContent = `(${plant.model})`;
   const flat = plant.state_names.length === 2;
-  $("plane").hidden = !flat;
+  $("plane").hidden = $("key").hidden = !flat;
   $("hint").textContent = flat
-    ? "Drag the handle, or click in the box. With the keyboard: arrow keys move it, Shift with them moves it finely. Dashed: the bounds. Shaded: where training states come from. The ring: near enough to the origin."
+    ? "Drag the handle, click in the box, or move the handle by arrow keys (finely with Shift)."
     : "The initial state as numbers; a picture of the plane needs a plant with two states.";
   plane = flat ? new Plane($("plane"), plant, { taken: drop, moved: moveTo, released: (wait = 0) => ask(wait) }) : null;
   courses = new Courses($("courses"), plant);
@@ -137,7 +137,11 @@ const told = {
     rulers = event.flights;
     draw("model", null);
     rulers.forEach((flight, i) => draw(POLICIES[i + 1], flight.x && flight));
-    $("note").textContent = event.best_cost === null ? "No plan that keeps the bounds was found from here, so that there is no J*." : "";
+    $("note").textContent = [
+      event.best_cost === null ? "No plan that keeps the bounds was found from here, so that there is no J*." : "",
+      plant.made_for ? "" : `No shipped model was trained on this plant: ${plant.model} knows one like it.`,
+    ].join(" ").trim();
+    $("caption").textContent = `From ${plant.state_names.map((name, i) => `${name} ${fixed(state[i], 2)}`).join(", ")}`;
     fillTable([null, ...rulers]);
   },
   text(event) {
@@ -182,8 +186,8 @@ function judge(flight) {
   if (!flight.answered) {
     say(`The text holds no plan (${flight.verdict}): ${NO_PLAN[flight.verdict] ?? "it cannot be read"}.`, "bad");
   } else if (flight.success) {
-    const regret = flight.cost_ratio === null ? "" : `, ${fixed(100 * Math.max(0, flight.cost_ratio - 1), 1)} % above the least cost`;
-    say(`Success: it reaches the origin and keeps the bounds${regret}.`, "good");
+    const regret = flight.cost_ratio === null ? "" : `, at ${fixed(100 * Math.max(0, flight.cost_ratio - 1), 1)} % above the least cost`;
+    say(`Success: it comes to the origin within the bounds${regret}.`, "good");
   } else {
     say(`No success: ${failure(flight)}.`, "bad");
   }
@@ -219,6 +223,7 @@ function success(flight) {
 // -- beginning --------------------------------------------------------------------------------------------------
 
 async function begin() {
+  $("told").open = innerWidth > 640;
   const { plants: known, chosen } = await (await fetch("/plants")).json();
   plants = known;
   $("system").replaceChildren(...plants.map(({ name, title }) => new Option(name.endsWith("_hard") ? `${title}, hard` : title, name)));
