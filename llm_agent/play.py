@@ -12,10 +12,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from baselines.commands import guarded
-from control_envs import get_system
+from control_envs import System, get_system
 from control_envs._extras import need
+
+if TYPE_CHECKING:
+    from llm_agent.play_desk import Desk
 
 PORT = 8000
 
@@ -29,24 +33,28 @@ def run(args: argparse.Namespace) -> None:
     system = get_system(args.system)
     for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
         need(module, extra)
-    import transformers
-
     from llm_agent.play_desk import Desk, Question
     from llm_agent.play_terminal import numbers, play
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     x0 = None if args.x0 is None else Question(system, numbers(args.x0)).x0
     desk = Desk(args.model)
     if _in_terminal(args):
-        desk.policy(system)
+        _load(desk, system)
         play(desk, system, x0, not args.sampled, args.seed)
         return
     from llm_agent.play_server import listen, serve
 
     with listen(args.port) as sock:
-        desk.policy(system)  # whatever is wrong with it is said before the page opens
+        _load(desk, system)  # whatever is wrong with the model is said before the page opens
         serve(desk, system.name, sock, not args.no_open)
+
+
+def _load(desk: Desk, system: System) -> None:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    desk.policy(system)
 
 
 def _in_terminal(args: argparse.Namespace) -> bool:

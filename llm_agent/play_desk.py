@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -102,7 +102,7 @@ class Desk:
         """Ends the answer that is being written."""
         self._stop.set()
 
-    def answer(self, question: Question) -> Iterator[dict[str, Any]]:
+    def answer(self, question: Question) -> Generator[dict[str, Any]]:
         """What happens, in order, as JSON values.
 
         ``problem``: the prompt, the flights of LQR and MPC, and J* (None where no plan keeps the bounds);

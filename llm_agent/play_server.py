@@ -10,14 +10,13 @@ import json
 import socket
 import threading
 import webbrowser
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -61,7 +60,7 @@ def build_app(desk: Desk, chosen: str) -> Starlette:
             question = read_question(request.query_params)
         except ValueError as error:
             return PlainTextResponse(str(error), status_code=400)
-        return StreamingResponse(_lines(desk.answer(question)), media_type="application/x-ndjson")
+        return _Lines(desk.answer(question))
 
     routes = [
         Route("/", page),
@@ -116,13 +115,19 @@ def read_question(said: Mapping[str, str]) -> Question:
     return Question(system, x0, decoding == "greedy", seed)
 
 
-async def _lines(events: Iterator[dict[str, Any]]) -> AsyncIterator[str]:
-    """Events as lines; when the page goes away, the writing ends."""
-    try:
-        async for event in iterate_in_threadpool(events):
-            yield json.dumps(event, allow_nan=False) + "\n"
-    finally:
-        events.close()  # type: ignore[attr-defined]
+class _Lines(StreamingResponse):
+    """Events as lines of JSON, as they come; when the page goes away, the writing ends."""
+
+    def __init__(self, events: Generator[dict[str, Any]]):
+        self._events = events
+        lines = (json.dumps(event, allow_nan=False) + "\n" for event in events)
+        super().__init__(lines, media_type="application/x-ndjson")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._events.close()  # left to the garbage collector, it would keep the next question waiting
 
 
 def _described(system: System, desk: Desk) -> dict[str, Any]:
