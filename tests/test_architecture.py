@@ -53,7 +53,7 @@ except ImportError as error:
     assert "pip install 'control-grpo[plots]'" in run(code).stdout
 
 
-@pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate", "compare", "report", "runs"])
+@pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate", "compare", "report", "runs", "play"])
 def test_help_imports_nothing_heavy(module):
     code = f"""
 import runpy, sys
