@@ -15,6 +15,7 @@ from control_envs.systems.base import Array
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, LogitsProcessorList
+    from transformers.generation.streamers import BaseStreamer
 
     from llm_agent.models import Model, Tokenizer
     from llm_agent.structured import Pattern
@@ -86,6 +87,7 @@ class LLMPolicy:
         progress: Callable[[int], Any] | None = None,
         enough: Callable[[str], bool] | None = None,
         pattern: str | None = None,
+        streamer: BaseStreamer | None = None,
     ) -> list[str]:
         """One completion for each prompt.
 
@@ -97,6 +99,7 @@ class LLMPolicy:
             enough: told a completion so far, whether it may end there; asked after every token.
             pattern: a regular expression that completions are kept to, such as
                 `control_envs.codec.answer_pattern`'s; cut off at ``max_new_tokens`` they may still end early.
+            streamer: handed the tokens of a single prompt's completion as they are drawn.
 
         Raises:
             ValueError: the tokenizer cannot be kept to the pattern.
@@ -114,7 +117,7 @@ class LLMPolicy:
                     torch.manual_seed(seed)
                 for start in range(0, len(prompts), self.batch_size):
                     batch = prompts[start : start + self.batch_size]
-                    completions += self._generate(batch, greedy, enough, pattern)
+                    completions += self._generate(batch, greedy, enough, pattern, streamer)
                     if progress is not None:
                         progress(len(batch))
         finally:
@@ -144,7 +147,12 @@ class LLMPolicy:
         return LogitsProcessorList([KeepTo(self._patterns[expression])])
 
     def _generate(
-        self, prompts: list[str], greedy: bool, enough: Callable[[str], bool] | None, pattern: str | None
+        self,
+        prompts: list[str],
+        greedy: bool,
+        enough: Callable[[str], bool] | None,
+        pattern: str | None,
+        streamer: BaseStreamer | None,
     ) -> list[str]:
         import torch
         from transformers import StoppingCriteria, StoppingCriteriaList
@@ -169,6 +177,7 @@ class LLMPolicy:
                 generation_config=self._config(greedy),
                 logits_processor=self._keep_to(pattern) if pattern else None,
                 stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
+                streamer=streamer,
             )
         return texts(tokens)
 

@@ -53,7 +53,9 @@ except ImportError as error:
     assert "pip install 'control-grpo[plots]'" in run(code).stdout
 
 
-@pytest.mark.parametrize("module", ["train_sft", "train_grpo", "evaluate", "compare", "report", "runs", "animate"])
+@pytest.mark.parametrize(
+    "module", ["train_sft", "train_grpo", "evaluate", "compare", "report", "runs", "animate", "play"]
+)
 def test_help_imports_nothing_heavy(module):
     code = f"""
 import runpy, sys

@@ -1,0 +1,97 @@
+"""Try a model: choose a state, watch it write the plan, and see the flight against LQR and MPC.
+
+    python -m llm_agent.play                                       # a page in the browser, for this machine alone
+    python -m llm_agent.play runs/latest --system van_der_pol
+    python -m llm_agent.play --terminal --x0 0.5,-0.3 --sampled --seed 3
+
+Without the `play` extra, or with --terminal, it plays in the terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from baselines.commands import guarded
+from control_envs import System, get_system
+from control_envs._extras import need
+
+if TYPE_CHECKING:
+    from llm_agent.play_desk import Desk
+
+PORT = 8000
+
+
+def run(args: argparse.Namespace) -> None:
+    """Plays as the flags say.
+
+    Raises:
+        ValueError: a flag is invalid, the model cannot be loaded, or the port is taken.
+    """
+    system = get_system(args.system)
+    for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
+        need(module, extra)
+    from llm_agent.play_desk import Desk, Question
+    from llm_agent.play_terminal import numbers, play
+
+    x0 = None if args.x0 is None else Question(system, numbers(args.x0)).x0
+    desk = Desk(args.model)
+    if _in_terminal(args):
+        _load(desk, system)
+        play(desk, system, x0, not args.sampled, args.seed)
+        return
+    from llm_agent.play_server import listen, serve
+
+    with listen(args.port) as sock:
+        _load(desk, system)  # whatever is wrong with the model is said before the page opens
+        serve(desk, system.name, sock, not args.no_open)
+
+
+def _load(desk: Desk, system: System) -> None:
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    desk.policy(system)
+
+
+def _in_terminal(args: argparse.Namespace) -> bool:
+    if args.terminal or args.x0 is not None:
+        return True
+    try:
+        for module in ("starlette", "uvicorn"):
+            need(module, "play")
+    except ImportError as error:
+        print(f"in the terminal: {error}", file=sys.stderr)
+        return True
+    return False
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text}")
+    return int(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llm_agent.play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model", nargs="?", help="a shipped model, run folder, model folder or hub id (the plant's shipped model)"
+    )
+    parser.add_argument("--system", default="double_integrator", metavar="PLANT", help="to begin with (%(default)s)")
+    parser.add_argument("--port", type=_port, default=PORT, help="of the page; 0 for any free one (%(default)s)")
+    parser.add_argument("--no-open", action="store_true", help="print the page's address and open no browser")
+    parser.add_argument("--terminal", action="store_true", help="play here instead of on a page")
+    parser.add_argument("--x0", metavar="STATE", help="in the terminal: one flight, from this state, such as 0.5,-0.3")
+    parser.add_argument("--sampled", action="store_true", help="in the terminal: draw the answer (the most likely)")
+    parser.add_argument("--seed", type=int, default=0, help="in the terminal: of the draw and of the first state")
+    return guarded(lambda: run(parser.parse_args(argv)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
