@@ -114,6 +114,12 @@ def test_a_new_question_drops_the_one_before(desk):
     assert newer[-1]["event"] == "outcome"
 
 
+def test_a_model_that_is_not_there_is_told(tmp_path):
+    (event,) = Desk(str(tmp_path)).answer(question())
+    assert event["event"] == "error"
+    assert f"cannot load model '{tmp_path}'" in event["message"]
+
+
 def test_a_plan_as_far_as_it_is_written():
     plant = get_system("double_integrator")
     assert plan_so_far("<REASONING>-1.0, 2", plant).shape == (0, 1)
@@ -285,6 +291,15 @@ def test_a_phone_in_the_dark_by_touch(visit, address):
     box = page.locator("#plane .bound").bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     page.locator("#prompt", has_text="position=-0.5").wait_for(state="attached")
+    judged(page)
+    knob = page.locator(".handle .knob").bounding_box()
+    x, y = knob["x"] + knob["width"] / 2, knob["y"] + knob["height"] / 2
+    fingers = page.context.new_cdp_session(page)
+    for kind, points in [("Start", [(x, y)]), ("Move", [(x + 20, y + 30)]), ("Move", [(x + 40, y + 60)]), ("End", [])]:
+        touched = [{"x": at[0], "y": at[1]} for at in points]
+        fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touched})
+    page.locator("#prompt", has_text=re.compile(r"velocity=-0\.[45]")).wait_for(state="attached")
+    assert page.evaluate("scrollY") == 0  # the handle moved, and not the page
     judged(page)
 
 

@@ -80,6 +80,8 @@ export class Plane {
     for (const [kind, r] of [["reach", 24], ["ring", 12], ["knob", 7]]) element("circle", { r, class: kind }, this.handle);
     this.handle.setAttribute("aria-valuemin", plant.x_bounds[0][0]);
     this.handle.setAttribute("aria-valuemax", plant.x_bounds[0][1]);
+    // A finger on the handle moves it, and not the page (touch-action did nothing inside an SVG in Chromium).
+    this.handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     this.handle.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       this.handle.setPointerCapture(event.pointerId);

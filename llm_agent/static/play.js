@@ -1,6 +1,7 @@
 // The page: an initial state in, the model's text and the flights out.
 
 import { Courses } from "./courses.js";
+import { events } from "./events.js";
 import { Plane } from "./plane.js";
 import { POLICIES, swatch } from "./svg.js";
 
@@ -17,6 +18,7 @@ const $ = (id) => document.getElementById(id);
 const fixed = (value, decimals) => (value === null ? "\u2013" : value.toFixed(decimals).replace("-", "\u2212"));
 
 let plants = [], plant = null, state = [], plane = null, courses = null;
+let rulers = []; // what LQR and MPC did
 let asked = null; // what ends the question that is being answered
 let waiting = null; // the timer of one that is about to be asked
 
@@ -36,6 +38,8 @@ function choosePlant(name) {
   courses = new Courses($("courses"), plant);
   $("states").replaceChildren(...plant.state_names.map(makeInput));
   legend();
+  $("prompt").textContent = $("note").textContent = "";
+  fillTable([null, null, null]);
   moveTo(plant.x0_bounds.map(([low, high], i) => low + (i % 2 ? 0.35 : 0.8) * (high - low)));
   ask();
 }
@@ -112,24 +116,7 @@ async function fly() {
   if (mine === asked) $("text").classList.remove("busy");
 }
 
-async function* events(url, signal) {
-  const response = await fetch(url, { signal });
-  if (!response.ok) throw new Error(await response.text());
-  const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
-  for (;;) {
-    const { done, value } = await reader.read();
-    const lines = (rest + (value ? decoder.decode(value, { stream: true }) : "")).split("\n");
-    rest = lines.pop();
-    for (const line of lines) yield JSON.parse(line);
-    if (done) return;
-  }
-}
-
 // -- telling ----------------------------------------------------------------------------------------------------
-
-let rulers = [];
 
 const told = {
   problem(event) {
@@ -153,6 +140,9 @@ const told = {
     draw("model", flight.x && flight);
     fillTable([flight, ...rulers]);
     judge(flight);
+  },
+  dropped() {
+    say("Dropped: another page has asked. Fly asks again.", "bad");
   },
   error(event) {
     say(event.message, "bad");
