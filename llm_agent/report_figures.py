@@ -59,7 +59,7 @@ def curves(runs: Mapping[str, RunFolder], phase: str, titles: Mapping[str, str])
     for key, title in titles.items():
         lines = {name: series(logged, key) for name, logged in rows.items()}
         if any(len(steps) for steps, _ in lines.values()):
-            found.append(svg(2.9, 1.9, partial(_curve, lines=lines, title=title), title))
+            found.append(svg(2.9, 1.9, partial(_curve, lines=lines, title=title), title, fixed=True))
     return found
 
 

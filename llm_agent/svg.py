@@ -34,17 +34,22 @@ _STYLE = {
 }
 
 
-def svg(width: float, height: float, draw: Callable[[Any], None], label: str) -> str:
+def svg(width: float, height: float, draw: Callable[[Any], None], label: str, fixed: bool = False) -> str:
     """A figure as an ``<svg>`` element.
 
     Args:
         width, height: in inches; the page scales it.
         draw: draws on the figure it is given.
         label: what is said of it to those who cannot see it.
+        fixed: margins that fit a plain curve, in half the time that it takes to fit them.
     """
     with need("matplotlib", "plots").rc_context({**_STYLE, "svg.hashsalt": label}):
         figure = new_figure(width, height)
         draw(figure)
+        if fixed:
+            figure.set_layout_engine("none")
+            for axes in figure.axes:
+                axes.set_position((0.21, 0.14, 0.76, 0.73))
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _themed(file.getvalue(), label)

@@ -244,7 +244,8 @@ def test_a_token_is_not_written_down(folder, capsys):
 
 def test_no_pickle_is_among_what_a_run_leaves(finished):
     left = {p.suffix for p in finished.path.rglob("*") if p.is_file() and "checkpoint-" not in str(p)}
-    assert left <= {".json", ".jsonl", ".md", ".png", ".safetensors", ".parquet", ".jinja", ".bin", ".lock", ""}
+    kinds = {".json", ".jsonl", ".md", ".html", ".png", ".safetensors", ".parquet", ".jinja", ".bin", ".lock", ""}
+    assert left <= kinds
     for path in finished.path.rglob("*.bin"):
         assert path.name == "training_args.bin"  # transformers writes it; nothing of ours reads it
     assert np.isfinite(finished.metrics("grpo")[-1]["step"])
