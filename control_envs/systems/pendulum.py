@@ -18,7 +18,7 @@ def vector_field(x, u, xp=numpy, gravity=9.81, length=2.0, mass=0.15):
 SYSTEM = System(
     name="upright_pendulum",
     title="a pendulum",
-    equation="x1' = x2, x2' = gravity / length sin(x1) + u / (mass length^2)",
+    equation="x1' = x2, x2' = (gravity / length) sin(x1) + u / (mass length^2)",
     state_names=("angle", "velocity"),
     state_units=("rad", "rad/s"),
     control_names=("u",),
