@@ -67,6 +67,7 @@ class RunArguments:
     )
     eval_states: int = field(default=STATES, metadata={"help": "held-out initial states of the evaluation"})
     eval_seed: int = field(default=0, metadata={"help": "seed of the held-out initial states"})
+    skip_report: bool = field(default=False, metadata={"help": "leave out the run's page, report.html (some seconds)"})
     resume: bool = field(
         default=False,
         metadata={"help": "go on with the run in --output-dir (by default the last one), with its own settings"},

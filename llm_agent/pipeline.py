@@ -130,7 +130,8 @@ class Pipeline:
     def go(self) -> None:
         """Runs what is left to run, writes the run's page, and prints the evaluation."""
         self._work_off(self._phases())
-        say(str(on_main(lambda: try_to_report(self.run))))
+        if not self.args.skip_report:
+            say(str(on_main(lambda: try_to_report(self.run))))
         for path in sorted(self.run.path.glob("*.png")):
             say(f"picture: {path}")
         for report in self.run.evaluation().values():

@@ -69,7 +69,7 @@ def test_other_processes_compute_the_same_bits(tmp_path):
 
 
 SMALL = ["--max_steps", "10", "--per_device_train_batch_size", "8", "--logging_steps", "1", "--max_grad_norm", "1"]
-SMALL += ["--bf16", "False", "--eval-states", "2"]
+SMALL += ["--bf16", "False", "--eval-states", "2", "--skip-report"]
 
 
 def trajectory(tmp_path, monkeypatch):

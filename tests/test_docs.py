@@ -36,6 +36,16 @@ def runs_code(page):
     return any(language in ("python", "bash") for language, _, _ in blocks(page))
 
 
+@pytest.fixture
+def _plants_as_they_were():
+    """A page may register a plant of its own."""
+    before = dict(SYSTEMS)
+    yield
+    SYSTEMS.clear()
+    SYSTEMS.update(before)
+
+
+@pytest.mark.usefixtures("_plants_as_they_were")
 @pytest.mark.parametrize("page", [page for page in PAGES if runs_code(page)], ids=lambda p: p.name)
 def test_code_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch):
     pytest.importorskip("trl")

@@ -25,7 +25,7 @@ from llm_agent.run_folder import RunFolder
 from llm_agent.tiny_model import save_tiny
 from llm_agent.tokenizer import build_tokenizer
 
-SMALL = ["--max_steps", "2", "--per_device_train_batch_size", "8", "--eval-states", "2"]
+SMALL = ["--max_steps", "2", "--per_device_train_batch_size", "8", "--eval-states", "2", "--skip-report"]
 GRPO = ["--zero-shot", "--num_generations", "4", *SMALL]
 
 

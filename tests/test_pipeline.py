@@ -24,7 +24,7 @@ from llm_agent.run_folder import RunFolder
 from llm_agent.tiny_model import save_tiny
 from llm_agent.tokenizer import build_tokenizer
 
-SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6"]
+SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6", "--skip-report"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
 GRPO = ["--max_steps", "4", "--save_steps", "2", "--num_generations", "4", "--eval-every", "2", *SMALL]
 
@@ -79,7 +79,6 @@ def test_the_main_job_leaves_a_whole_run(main_job):
         "evaluation.json",
         "evaluation.md",
         "evaluation.parquet",
-        "report.html",
         "training.png",
         "flights_double_integrator.png",
     ):

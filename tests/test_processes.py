@@ -16,7 +16,7 @@ CONFIG = Path(__file__).parents[1] / "accelerate_configs" / "multi_cpu.yaml"
 SFT = "max_steps: 2\nlogging_steps: 1\nbf16: false\nper_device_train_batch_size: {}\n"
 # Nearly greedy, in float32: what is drawn does not depend on each process's random stream.
 GRPO = ["--max_steps", "2", "--num_generations", "4", "--temperature", "1e-6", "--bf16", "False", "--patience", "0"]
-GRPO += ["--eval-states", "2", "--eval-every", "2"]
+GRPO += ["--eval-states", "2", "--eval-every", "2", "--skip-report"]
 SAME = ("reward", "reward_terms/", "rewards/", "verdicts/", "control/", "held_out/greedy")
 
 

@@ -28,7 +28,17 @@ from llm_agent.sft import tokenize
 SFT = "max_steps: 4\nsave_steps: 2\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 1\n"
 SFT += "learning_rate: 1.0e-2\n"
 GRPO = ["--max_steps", "2", "--num_generations", "2", "--per_device_train_batch_size", "2", "--save_steps", "1"]
-GRPO += ["--eval-states", "2", "--max_completion_length", "400", "--learning_rate", "1e-2", "--temperature", "1.0"]
+GRPO += [
+    "--skip-report",
+    "--eval-states",
+    "2",
+    "--max_completion_length",
+    "400",
+    "--learning_rate",
+    "1e-2",
+    "--temperature",
+    "1.0",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +80,19 @@ def test_sft_adapter_grpo_evaluation_and_resume(folder, capsys, architecture, ch
 def test_the_adapter_in_memory_is_the_one_that_is_loaded_again(folder):
     make_folder(folder / "base", "qwen3", chat=True)
     (folder / "sft.yaml").write_text(SFT.replace("learning_rate: 1.0e-2", "learning_rate: 0.1"))
-    flags = ["--model", "base", "--max_steps", "2", "--config", "sft.yaml", "--eval-states", "2", "--output-dir", "run"]
+    flags = [
+        "--model",
+        "base",
+        "--max_steps",
+        "2",
+        "--config",
+        "sft.yaml",
+        "--eval-states",
+        "2",
+        "--skip-report",
+        "--output-dir",
+        "run",
+    ]
     assert command("sft", flags) == 0
     prompts = [format_prompt(get_system("double_integrator"), [0.4, -0.2])]
     first = LLMPolicy.from_pretrained("run", max_new_tokens=30)

@@ -73,7 +73,17 @@ def test_an_expression_that_is_none_is_refused(tmp_path):
 
 def test_evaluation_shows_structured_answers_and_leaves_a_runs_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    flags = ["--model", "tiny", "--max_steps", "2", "--per_device_train_batch_size", "4", "--eval-states", "4"]
+    flags = [
+        "--model",
+        "tiny",
+        "--max_steps",
+        "2",
+        "--per_device_train_batch_size",
+        "4",
+        "--eval-states",
+        "4",
+        "--skip-report",
+    ]
     assert command("sft", [*flags, "--output-dir", "run"]) == 0
     before = (tmp_path / "run" / "evaluation.json").read_text()
     assert evaluate.main(["run", "--structured"]) == 0

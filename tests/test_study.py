@@ -17,6 +17,7 @@ from llm_agent.studies import STUDIES, Options
 from llm_agent.study_tables import steps_to_convergence
 
 SHORT = ["--max_steps", "2", "--per_device_train_batch_size", "8", "--num_generations", "4", "--eval-states", "4"]
+SHORT += ["--skip-report"]
 
 
 @pytest.fixture(scope="module")
