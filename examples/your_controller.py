@@ -1,4 +1,4 @@
-"""Your own feedback law on every plant, under every reward version.
+"""Your own feedback law on every plant with one control, under every reward version.
 
 python examples/your_controller.py
 """
@@ -13,7 +13,7 @@ def controller(x):
     return -4.0 * x[:1] - 4.0 * x[1:2]
 
 
-for system in SYSTEMS:
+for system in (name for name, plant in SYSTEMS.items() if plant.m == 1):
     env = gym.make(env_id(system), action_units="physical")
     x, _ = env.reset(seed=1)
     terminated = False

@@ -38,7 +38,8 @@ def svg(width: float, height: float, draw: Callable[[Any], None], label: str, fi
     """A figure as an ``<svg>`` element.
 
     Args:
-        width, height: in inches; the page scales it.
+        width: in inches; the page scales it.
+        height: in inches.
         draw: draws on the figure it is given.
         label: what is said of it to those who cannot see it.
         fixed: margins that fit a plain curve, in half the time that it takes to fit them.

@@ -26,6 +26,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from llm_agent import play
+from llm_agent.checkpoints import BASE, shipped
 from llm_agent.play_desk import Desk, Question, plan_so_far, shipped_for
 from llm_agent.play_server import build_app, listen
 
@@ -129,8 +130,9 @@ def test_a_plan_as_far_as_it_is_written():
     assert len(plan_so_far("<CONTROLS>1, nan, 2,", plant)) == 0
 
 
-def test_each_plant_has_a_shipped_model(system):
-    assert shipped_for(system).replace("-", "_") in (f"tiny_{system.name}", f"tiny_{system.name.removesuffix('_hard')}")
+def test_each_plant_is_answered_by_the_model_made_for_it_if_one_ships(system):
+    own = f"tiny-{system.name.removesuffix('_hard')}".replace("_", "-")
+    assert shipped_for(system) == (own if own in shipped() else BASE)
 
 
 @pytest.mark.parametrize("x0", [(0.4,), (2.0, 0.0), (float("nan"), 0.0)])
@@ -308,7 +310,7 @@ def test_a_plant_of_three_states_and_a_text_without_a_plan(visit, monkeypatch):
     url, end = served(Desk("tiny"), TRIPLE.name)
     try:
         page = visit(url)
-        assert "The text holds no plan (missing_tags)" in judged(page)
+        assert re.search(r"The text holds no plan \(\w+\)", judged(page))
         assert page.locator("#plane").is_hidden()
         assert page.locator("#courses .flight.lqr").count() == 4
         assert page.locator("#courses .flight.model").count() == 0
@@ -347,8 +349,8 @@ runpy.run_module("llm_agent.play", run_name="__main__")
 def test_the_terminal_tells_of_a_text_without_a_plan(capsys):
     assert play.main(["tiny", "--terminal", "--x0=0.5,-0.3"]) == 0
     out = capsys.readouterr().out
-    assert "The text holds no plan (missing_tags)." in out
-    assert "| tiny   | -10.00     | -      | no      | missing_tags |" in out
+    verdict = re.search(r"The text holds no plan \((\w+)\)", out)[1]  # an untrained model writes anything
+    assert re.search(rf"\| tiny   \| -10.00     \| -      \| no      \| {verdict} +\|", out)
 
 
 def test_bad_flags_get_one_line(capsys):
