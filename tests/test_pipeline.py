@@ -231,6 +231,7 @@ def test_zero_shot(grpo):
     assert RunFolder.open().settings["reward_version"] == "1.2"
 
 
+@pytest.mark.slow
 def test_metrics_go_to_tensorboard_by_flag(grpo):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -281,6 +282,7 @@ def test_a_folder_that_is_taken_is_left_alone(main_job, capsys, tmp_path, monkey
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
 
 
+@pytest.mark.slow
 def test_a_pretrained_model_trains_by_lora(tmp_path, grpo):
     """The path that people with Qwen or Llama take, on a Llama with random weights: adapter, hand-over, evaluation."""
     tokenizer = build_tokenizer()

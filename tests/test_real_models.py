@@ -54,7 +54,13 @@ def logits(name, tokens):
         return model(tokens).logits
 
 
-@pytest.mark.parametrize(("architecture", "chat"), zip(ARCHITECTURES, (True, False, True), strict=True))
+SEVERAL = [
+    pytest.param(name, chat, marks=() if name == "qwen3" else pytest.mark.slow)  # half a minute each
+    for name, chat in zip(ARCHITECTURES, (True, False, True), strict=True)
+]
+
+
+@pytest.mark.parametrize(("architecture", "chat"), SEVERAL)
 def test_sft_adapter_grpo_evaluation_and_resume(folder, capsys, architecture, chat):
     make_folder(folder / "base", architecture, chat)
     flags = ["--model", "base", "--sft-config", "sft.yaml", *GRPO, "--output-dir", "run"]

@@ -38,6 +38,7 @@ def start(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_study_trains_its_variants_and_grows_by_seeds(start, tmp_path, capsys):
     common = ["curriculum", "--system", "double_integrator", "--start", str(start), "--output-dir", str(tmp_path)]
     assert study.main([*common, "--seeds", "1", "--jobs", "2", *SHORT]) == 0
