@@ -66,7 +66,7 @@ def train_step(net, ids, labels, bf16):
 
 
 def steps_table():
-    from llm_agent.arguments import hardware
+    from llm_agent.hardware import hardware
 
     native = hardware().get("bf16", True)
     variants = {
@@ -93,7 +93,7 @@ def steps_table():
 
 
 def batches_table():
-    from llm_agent.arguments import hardware
+    from llm_agent.hardware import hardware
 
     net, tokenizer = model()
     ids, labels = batch(tokenizer)
@@ -138,7 +138,7 @@ def generation_table():
 
 def profile_table(top=10):
     """Where a training step's time goes, by operator."""
-    from llm_agent.arguments import hardware
+    from llm_agent.hardware import hardware
 
     net, tokenizer = model()
     step = train_step(net, *batch(tokenizer), hardware().get("bf16", True))

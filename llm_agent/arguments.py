@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from trl import GRPOConfig, SFTConfig, TrlParser
 
@@ -20,6 +19,7 @@ from control_envs.rewards import DEFAULT_VERSION
 from llm_agent import tiny_model
 from llm_agent.checkpoints import BASE
 from llm_agent.flags import GRPOArguments, RunArguments
+from llm_agent.hardware import hardware
 from llm_agent.models import is_tiny
 from llm_agent.policy import Sampling
 
@@ -111,14 +111,6 @@ def preset(model: str, phase: str) -> dict[str, Any]:
     if name == "tiny_sft" and model != tiny_model.NAME:
         name = "tiny_finetune_sft"
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-
-
-def hardware() -> dict[str, Any]:
-    """Without an accelerator: the CPU, in bfloat16 where the CPU multiplies it natively (elsewhere it is emulated)."""
-    if torch.accelerator.is_available():
-        return {}
-    cpu: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return {"use_cpu": True, "bf16": bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))}
 
 
 def _parse(dataclasses: Any, phase: str, argv: Sequence[str]) -> tuple[Any, Any]:

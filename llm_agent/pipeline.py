@@ -29,6 +29,7 @@ from llm_agent.dataset import derived_seed, make_demonstrations, make_prompts
 from llm_agent.evaluate import evaluate_run, to_markdown
 from llm_agent.flags import PERTURBATION, GRPOArguments
 from llm_agent.guards import StopWhenBroken, written_or_said
+from llm_agent.hardware import without_denormals
 from llm_agent.held_out import HeldOut
 from llm_agent.models import (
     check_spelling,
@@ -67,7 +68,8 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
         with locked_by_main(run.path), written_or_said(run):
             Pipeline(run, job).go()
 
-    return guarded(work, "stopped: go on with --resume", quiet=not is_main())
+    with without_denormals():  # before torch computes anything: its threads are as the thread was that first needed them
+        return guarded(work, "stopped: go on with --resume", quiet=not is_main())
 
 
 def _open_or_create(job: Job) -> Path:

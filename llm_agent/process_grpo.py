@@ -96,9 +96,10 @@ class ControlGRPOTrainer(GRPOTrainer):
                 outputs = model(
                     input_ids=ids, attention_mask=attention, logits_to_keep=logits_to_keep + 1, use_cache=False
                 )
-            logs = torch.log_softmax(outputs.logits[:, :-1].float() / self.temperature, dim=-1)
+            scaled = outputs.logits[:, :-1].float() / self.temperature
+            logs = torch.log_softmax(scaled, dim=-1)
             logps.append(logs.gather(-1, ids[:, -logits_to_keep:, None]).squeeze(-1))
             if compute_entropy:
-                with torch.no_grad():
-                    entropies.append(-(logs.exp() * logs).sum(-1))
+                with torch.no_grad():  # softmax again and not exp, which is slow on a CPU where it underflows
+                    entropies.append(-(torch.softmax(scaled, dim=-1) * logs).sum(-1))
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None

@@ -55,8 +55,9 @@ class NumberTargets:
             return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         weights = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
         weights = (weights / weights.sum()).to(logits.device)
-        near = logits.gather(1, self._neighbours.to(labels.device)[labels])
-        return torch.logsumexp(logits, dim=1) - near @ weights
+        # log_softmax and not logsumexp: torch's exp on a CPU is slow where it underflows, as a sharp model's logits do.
+        logs = torch.log_softmax(logits, dim=1)
+        return -(logs.gather(1, self._neighbours.to(labels.device)[labels]) @ weights)
 
 
 class TinySFTTrainer(SFTTrainer):
