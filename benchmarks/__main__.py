@@ -7,9 +7,11 @@ import importlib
 import pkgutil
 
 import benchmarks
+from llm_agent.hardware import without_denormals
 
 if __name__ == "__main__":
-    for info in pkgutil.iter_modules(benchmarks.__path__):
-        module = importlib.import_module(f"benchmarks.{info.name}") if info.name != "__main__" else None
-        if hasattr(module, "table"):
-            print(module.table(), end="\n\n", flush=True)
+    with without_denormals():  # as the training commands have it, before torch starts its threads
+        for info in pkgutil.iter_modules(benchmarks.__path__):
+            module = importlib.import_module(f"benchmarks.{info.name}") if info.name != "__main__" else None
+            if hasattr(module, "table"):
+                print(module.table(), end="\n\n", flush=True)

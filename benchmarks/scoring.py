@@ -49,6 +49,7 @@ def score_one(system, x0, text):
         k3 = field([a + h / 2 * k for a, k in zip(x, k2, strict=True)], u)
         k4 = field([a + h * k for a, k in zip(x, k3, strict=True)], u)
         x = [a + h / 6 * (p + 2 * q + 2 * r + s) for a, p, q, r, s in zip(x, k1, k2, k3, k4, strict=True)]
+        x = brought_back(system, x)
         distances.append(math.sqrt(sum(squared(x))))
         inside.append(inside_box(x))
         violations += not inside[-1]
@@ -70,6 +71,14 @@ def score_one(system, x0, text):
     )
 
 
+def brought_back(system, x):
+    """The state with its angles in [-pi, pi]."""
+    if not system.periodic:
+        return x
+    names = zip(x, system.state_names, strict=True)
+    return [math.remainder(v, 2 * math.pi) if name in system.periodic else v for v, name in names]
+
+
 def integrate_one(system, x0, text):
     """The states of one completion by SciPy's adaptive Runge-Kutta, one control interval at a time.
 
@@ -81,7 +90,8 @@ def integrate_one(system, x0, text):
     for number in found.group(1).split(","):
         u = min(max(float(number), u_low), u_high)
         field = lambda t, x, u=u: system.vector_field(x, (u,), **system.params)  # noqa: E731
-        states.append(solve_ivp(field, (0.0, system.dt), states[-1], rtol=1e-6, atol=1e-9).y[:, -1])
+        reached = solve_ivp(field, (0.0, system.dt), states[-1], rtol=1e-6, atol=1e-9).y[:, -1]
+        states.append(np.array(brought_back(system, reached)))
     return states
 
 

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from baselines.files import write_json
 from llm_agent.run_folder import RunFolder
@@ -36,7 +37,7 @@ def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
     """Makes a shipped model of what a run has come to.
 
     The weights are stored in half precision; ``provenance.json`` holds the run's record (command, seed, versions,
-    machine, commit, seconds) and its evaluation.
+    machine, commit, seconds), its evaluation and, where it began as a shipped model, that model's record as ``start``.
 
     Raises:
         ValueError: the run has no evaluated model, or the name is no plain one.
@@ -45,7 +46,7 @@ def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
 
     if not name.replace("-", "").isalnum():
         raise ValueError(f"a model's name is letters, digits and dashes, not {name!r}")
-    evaluation = run.evaluation()
+    evaluation, start = run.evaluation(), record_of(run.settings["model"])
     model, tokenizer = load_model(run.path)
     folder = root / name
     if folder.exists():
@@ -53,8 +54,17 @@ def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
     folder.mkdir(parents=True)
     model.half().save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
-    write_json(folder / PROVENANCE, {**run.record, "evaluation": evaluation})
+    lineage = {"start": start} if start else {}
+    write_json(folder / PROVENANCE, {**run.record, **lineage, "evaluation": evaluation})
     return folder
+
+
+def record_of(name: str) -> dict[str, Any]:
+    """The record of the run that made a shipped model, without its evaluation; empty for any other model."""
+    folder = find(name)
+    record = json.loads((folder / PROVENANCE).read_text()) if folder else {}
+    record.pop("evaluation", None)
+    return record
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -68,7 +68,7 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
         with locked_by_main(run.path), written_or_said(run):
             Pipeline(run, job).go()
 
-    with without_denormals():  # before torch computes anything: its threads are as the thread was that first needed them
+    with without_denormals():  # said before torch starts its threads, which inherit it
         return guarded(work, "stopped: go on with --resume", quiet=not is_main())
 
 

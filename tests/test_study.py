@@ -80,6 +80,7 @@ def test_a_run_becomes_a_shipped_model(start, tmp_path):
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["command"]
     assert provenance["evaluation"]["double_integrator"]
+    assert provenance["start"] == checkpoints.record_of(checkpoints.BASE)  # which it was trained from
     assert sum(f.stat().st_size for f in folder.iterdir()) < 4e6
     with pytest.raises(ValueError, match="letters"):
         checkpoints.ship(RunFolder.open(start), "../elsewhere", tmp_path)

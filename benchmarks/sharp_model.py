@@ -1,0 +1,77 @@
+"""The training step of a model that is sharp already: precision, denormal numbers, and torch's exp.
+
+    python -m benchmarks.sharp_model
+
+A sharp model's logits lie tens apart, so that most probabilities and their gradients are denormal numbers or underflow;
+a fresh model's do not (benchmarks.tiny_model). Each row is a process of its own, since a thread keeps to the way with
+denormals in which it was started. A step is forward, loss and backward over 32 demonstrations from tiny-base.
+"""
+
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+
+from baselines.tables import table as markdown
+
+REPEATS = 15
+
+
+def logsumexp_loss(logits, labels):
+    """Cross-entropy as one writes it for soft targets."""
+    import torch
+
+    return (torch.logsumexp(logits, dim=1) - logits.gather(1, labels[:, None]).squeeze(1)).mean()
+
+
+def seconds(bf16, flush, exp):
+    """Seconds of a step, in this process."""
+    import datasets
+    import torch
+
+    from benchmarks.tiny_model import batch
+    from llm_agent.hardware import without_denormals
+    from llm_agent.models import load_model, quicken
+
+    datasets.disable_progress_bars()
+    with without_denormals() if flush else nullcontext():
+        model, tokenizer = load_model("tiny-base")
+        quicken(model, bf16, True)
+        ids, labels = batch(tokenizer)
+        kept = labels[:, 1:] != -100
+        loss_of = logsumexp_loss if exp else torch.nn.functional.cross_entropy
+        times = []
+        for _ in range(REPEATS):
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+                logits = model.lm_head(hidden[kept])
+            loss_of(logits.float(), labels[:, 1:][kept]).backward()
+            model.zero_grad()
+            times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def measured(*settings):
+    """Seconds of a step in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.sharp_model", *map(str, map(int, settings))]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+def table():
+    import torch
+
+    rows, base = [], None
+    for bf16 in (False, True):
+        for flush, exp in ((True, False), (False, False), (True, True), (False, True)):
+            spent = measured(bf16, flush, exp)
+            base = base or spent
+            loss = "logsumexp" if exp else "log_softmax"
+            precision = "bfloat16" if bf16 else "float32"
+            rows.append([precision, "zero" if flush else "kept", loss, f"{1e3 * spent:.0f}", f"{spent / base:.2f}"])
+    head = f"A sharp model's training step on {torch.get_num_threads()} threads (`python -m benchmarks.sharp_model`)"
+    return f"{head}\n\n{markdown(['precision', 'denormals', 'loss', 'ms', 'relative'], rows)}"
+
+
+if __name__ == "__main__":
+    print(seconds(*(word == "1" for word in sys.argv[1:])) if sys.argv[1:] else table())
