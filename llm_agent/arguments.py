@@ -126,8 +126,13 @@ def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
     given = _flag(argv, "--config")
     if given is None:
         return list(argv)
-    rest = [word for i, word in enumerate(argv) if "--config" not in (word.partition("=")[0], argv[i - 1] if i else "")]
-    return [*rest, "--config", str(find_config(given, phase))]
+    path, words = str(find_config(given, phase)), list(argv)
+    for i, word in enumerate(words):
+        if word == "--config":
+            words[i + 1] = path
+        elif word.startswith("--config="):
+            words[i] = f"--config={path}"
+    return words
 
 
 def _flag(argv: Sequence[str], name: str) -> str | None:
