@@ -21,12 +21,14 @@ import numpy as np
 from baselines.commands import guarded
 from baselines.compare import STATES, Contest, Outcome, hold
 from baselines.compare import to_markdown as comparison_to_markdown
+from baselines.evaluation import Result
 from baselines.files import locked, write_json, write_text
-from baselines.lqr import lqr
+from baselines.lqr import fly_feedback, lqr
 from baselines.policies import Policy, RecedingTextPolicy, TextPolicy, lqr_policy
-from control_envs import System, get_system
+from baselines.tables import table
+from control_envs import System, get_system, measure, score
 from control_envs._extras import need
-from control_envs.codec import answer_pattern
+from control_envs.codec import DECIMALS, answer_pattern
 from control_envs.systems.base import Array
 from llm_agent.flights import FILE as FLIGHTS
 from llm_agent.flights import write_flights
@@ -92,36 +94,59 @@ def evaluate_policies(
         texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured)
         policies: list[Policy] = [*texts, lqr_policy(system)]
         outcome = hold(Contest(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
-    outcome.report["stated_laws"] = {
-        r.name: _stated_laws(system, r.controller.completions)  # type: ignore[attr-defined]
-        for r in outcome.results
-        if hasattr(r.controller, "completions")
-    }
+    outcome.report["stated_laws"] = {r.name: _stated_laws(r) for r in outcome.results if _completions(r)}
     outcome.report["lqr_gains"] = lqr(system)[0].tolist()
     return outcome
 
 
-def _stated_laws(system: System, completions: Sequence[str]) -> dict[str, Any] | None:
-    """Mean and spread of the gains that completions state, if they state any."""
-    found: list[Array] = [K for c in completions if (K := parse_law(c, system.n, system.m)) is not None]
-    if not found:
+def _completions(result: Result) -> Sequence[str]:
+    return getattr(result.controller, "completions", ())
+
+
+def _stated_laws(result: Result) -> dict[str, Any] | None:
+    """The gains that completions state, if they do, and what they would earn if controls followed from them exactly.
+
+    What is missing between the two is arithmetic; what is missing between the law and the optimum is the decision.
+    """
+    system = result.flights.system
+    laws = [parse_law(completion, system.n, system.m) for completion in _completions(result)]
+    stated = [i for i, K in enumerate(laws) if K is not None]
+    if not stated:
         return None
-    gains = np.array(found)
-    return {"count": len(found), "mean": gains.mean(0).tolist(), "std": gains.std(0).tolist()}
+    gains = np.array([laws[i] for i in stated])
+    exact = fly_feedback(system, result.flights.x[stated, 0], gains, DECIMALS)
+    return {
+        "count": len(stated),
+        "mean": gains.mean(0).tolist(),
+        "std": gains.std(0).tolist(),
+        "written": _earned(result.values["reward_1.3"][stated], result.values["success"][stated]),
+        "exact": _earned(score(exact, "1.3").total, measure(exact).success),
+    }
+
+
+def _earned(reward: Array, success: np.ndarray) -> dict[str, float]:
+    return {"reward_1.3": float(np.mean(reward)), "success": float(np.mean(success))}
 
 
 def to_markdown(report: dict[str, Any]) -> str:
     """The report of one plant as Markdown."""
     text = comparison_to_markdown(report)
-    laws = [f"{name}: {_law(law)}" for name, law in report["stated_laws"].items() if law]
-    if laws:
-        lqr_gains = ", ".join(f"{g:.1f}" for g in np.ravel(report["lqr_gains"]))
-        text += f"\nGains that the reasoning states (LQR's are {lqr_gains}): " + "; ".join(laws) + ".\n"
+    rows = [[name, *_law_cells(law)] for name, law in report["stated_laws"].items() if law and "exact" in law]
+    if rows:
+        gains = ", ".join(f"{g:.1f}" for g in np.ravel(report["lqr_gains"]))
+        head = ["policy", "gains that it states", "reward 1.3", "exactly", "success %", "exactly"]
+        text += (
+            f"\nThe laws that the reasoning states (LQR's gains are {gains}), and what they would earn if the controls "
+            f"were computed from them exactly:\n\n{table(head, rows)}\n"
+        )
     return text
 
 
-def _law(law: dict[str, Any]) -> str:
-    return ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(np.ravel(law["mean"]), np.ravel(law["std"]), strict=True))
+def _law_cells(law: dict[str, Any]) -> list[str]:
+    gains = ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(np.ravel(law["mean"]), np.ravel(law["std"]), strict=True))
+    written, exact = law["written"], law["exact"]
+    rewards = [f"{earned['reward_1.3']:.2f}" for earned in (written, exact)]
+    return [gains, *rewards, *(f"{100 * earned['success']:.1f}" for earned in (written, exact))]
 
 
 def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:

@@ -161,6 +161,33 @@ def test_scenarios(plant):
         Scenario(params={"mu": 2.0}).true_plant(plant)
 
 
+def test_stated_laws_are_flown_exactly_beside_what_was_written(plant):
+    """A model that states LQR and errs in its arithmetic: its law would earn what LQR earns, its plans earn less."""
+    pytest.importorskip("torch")
+    from llm_agent.evaluate import evaluate_policies, to_markdown
+    from llm_agent.laws import format_law
+
+    class Model:
+        def __init__(self, factor):
+            self.write = writer(plant, factor)
+
+        def act(self, prompts, **ways):
+            said = format_law(lqr(plant)[0])
+            return [text.replace("<REASONING>", f"<REASONING>{said}") for text in self.write(prompts)]
+
+    report = evaluate_policies(plant, {"exact": Model(1.0), "weak": Model(0.9)}, states=30).report
+    exact, weak = (report["stated_laws"][f"{name} greedy"] for name in ("exact", "weak"))
+    assert exact["count"] == 30
+    np.testing.assert_allclose(exact["mean"], np.round(lqr(plant)[0], 1))
+    assert exact["exact"]["reward_1.3"] == pytest.approx(
+        report["policies"]["LQR"]["measures"]["reward_1.3"]["mean"], abs=0.3
+    )
+    assert exact["written"]["reward_1.3"] == pytest.approx(exact["exact"]["reward_1.3"], abs=0.3)
+    assert weak["exact"] == exact["exact"]
+    assert weak["written"]["reward_1.3"] < exact["written"]["reward_1.3"] - 1
+    assert "| weak greedy" in to_markdown(report).partition("computed from them exactly")[2]
+
+
 def test_statistics():
     values = np.random.default_rng(0).normal(3.0, 1.0, 400)
     low, high = bootstrap_interval(values)
