@@ -128,9 +128,11 @@ def _transfer(options: Options) -> list[Variant]:
 
 
 def _zero_shot(options: Options) -> list[Variant]:
-    models = {"pretrained": options.start, "fresh": "tiny"}
+    # What a model without any format has to learn lies in every token, and in no law yet.
+    whole = [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "1e-3", "--min_p", "0", "--patience", "0"]
+    models = {"pretrained": [options.start], "fresh": ["tiny", *whole]}
     return [
-        Variant(f"{s}-{name}", ["--system", s, "--model", model, "--zero-shot"])
+        Variant(f"{s}-{name}", ["--system", s, "--zero-shot", "--model", *model])
         for s in options.systems
         for name, model in models.items()
     ]
