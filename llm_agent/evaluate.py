@@ -26,7 +26,7 @@ from baselines.files import locked, write_json, write_text
 from baselines.lqr import fly_feedback, lqr
 from baselines.policies import Policy, RecedingTextPolicy, TextPolicy, lqr_policy
 from baselines.tables import table
-from control_envs import System, get_system, measure, score
+from control_envs import System, get_system, measure, score, simulate
 from control_envs._extras import need
 from control_envs.codec import DECIMALS, answer_pattern
 from control_envs.systems.base import Array
@@ -106,7 +106,9 @@ def _completions(result: Result) -> Sequence[str]:
 def _stated_laws(result: Result) -> dict[str, Any] | None:
     """The gains that completions state, if they do, and what they would earn if controls followed from them exactly.
 
-    What is missing between the two is arithmetic; what is missing between the law and the optimum is the decision.
+    Between ``written`` and ``exact`` lies the arithmetic, between ``exact`` and the optimum the decision. ``rounded``
+    is the law's plan rounded at the end, each control by up to half a hundredth that no later control answers: what
+    exact arithmetic earns without an eye on its own rounding.
     """
     system = result.flights.system
     laws = [parse_law(completion, system.n, system.m) for completion in _completions(result)]
@@ -114,12 +116,15 @@ def _stated_laws(result: Result) -> dict[str, Any] | None:
     if not stated:
         return None
     gains = np.array([laws[i] for i in stated])
-    exact = fly_feedback(system, result.flights.x[stated, 0], gains, DECIMALS)
+    x0 = result.flights.x[stated, 0]
+    exact = fly_feedback(system, x0, gains, DECIMALS)
+    rounded = simulate(system, x0, np.round(fly_feedback(system, x0, gains).u, DECIMALS))
     return {
         "count": len(stated),
         "mean": gains.mean(0).tolist(),
         "std": gains.std(0).tolist(),
         "written": _earned(result.values["reward_1.3"][stated], result.values["success"][stated]),
+        "rounded": _earned(score(rounded, "1.3").total, measure(rounded).success),
         "exact": _earned(score(exact, "1.3").total, measure(exact).success),
     }
 
@@ -131,22 +136,22 @@ def _earned(reward: Array, success: np.ndarray) -> dict[str, float]:
 def to_markdown(report: dict[str, Any]) -> str:
     """The report of one plant as Markdown."""
     text = comparison_to_markdown(report)
-    rows = [[name, *_law_cells(law)] for name, law in report["stated_laws"].items() if law and "exact" in law]
+    rows = [[name, *_law_cells(law)] for name, law in report["stated_laws"].items() if law and "rounded" in law]
     if rows:
         gains = ", ".join(f"{g:.1f}" for g in np.ravel(report["lqr_gains"]))
-        head = ["policy", "gains that it states", "reward 1.3", "exactly", "success %", "exactly"]
+        head = ["policy", "gains that it states", "reward 1.3", "rounded", "exact", "success %", "rounded", "exact"]
         text += (
             f"\nThe laws that the reasoning states (LQR's gains are {gains}), and what they would earn if the controls "
-            f"were computed from them exactly:\n\n{table(head, rows)}\n"
+            "were computed from them exactly and rounded to two decimals: at the end, or each before the next is "
+            f"computed.\n\n{table(head, rows)}\n"
         )
     return text
 
 
 def _law_cells(law: dict[str, Any]) -> list[str]:
     gains = ", ".join(f"{m:.1f} ± {s:.1f}" for m, s in zip(np.ravel(law["mean"]), np.ravel(law["std"]), strict=True))
-    written, exact = law["written"], law["exact"]
-    rewards = [f"{earned['reward_1.3']:.2f}" for earned in (written, exact)]
-    return [gains, *rewards, *(f"{100 * earned['success']:.1f}" for earned in (written, exact))]
+    earned = [law[name] for name in ("written", "rounded", "exact")]
+    return [gains, *(f"{e['reward_1.3']:.2f}" for e in earned), *(f"{100 * e['success']:.1f}" for e in earned)]
 
 
 def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
