@@ -126,12 +126,10 @@ def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
     given = _flag(argv, "--config")
     if given is None:
         return list(argv)
-    path, words = str(find_config(given, phase)), list(argv)
-    for i, word in enumerate(words):
-        if word == "--config":
-            words[i + 1] = path
-        elif word.startswith("--config="):
-            words[i] = f"--config={path}"
+    words = []
+    for word in argv:  # the parser knows the two words alone
+        words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
+    words[words.index("--config") + 1] = str(find_config(given, phase))
     return words
 
 

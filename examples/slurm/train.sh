@@ -17,7 +17,8 @@ gpus=${SLURM_GPUS_ON_NODE:-8}
 config=${ACCELERATE_CONFIG:-accelerate_configs/multi_gpu.yaml}
 head=localhost
 if [[ -n ${SLURM_JOB_NODELIST:-} ]]; then
-  head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+  hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+  head=${hosts%%$'\n'*}
 fi
 
 launch=(accelerate launch --config_file "$config" --num_machines "$nodes" --num_processes "$((nodes * gpus))"
