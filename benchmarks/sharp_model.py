@@ -9,10 +9,10 @@ denormals in which it was started. A step is forward, loss and backward over 32 
 
 import subprocess
 import sys
-import time
 from contextlib import nullcontext
 
 from baselines.tables import table as markdown
+from benchmarks import best_time
 
 REPEATS = 15
 
@@ -27,9 +27,8 @@ def logsumexp_loss(logits, labels):
 def seconds(bf16, flush, exp):
     """Seconds of a step, in this process."""
     import datasets
-    import torch
 
-    from benchmarks.tiny_model import batch
+    from benchmarks.tiny_model import batch, train_step
     from llm_agent.hardware import without_denormals
     from llm_agent.models import load_model, quicken
 
@@ -37,19 +36,8 @@ def seconds(bf16, flush, exp):
     with without_denormals() if flush else nullcontext():
         model, tokenizer = load_model("tiny-base")
         quicken(model, bf16, True)
-        ids, labels = batch(tokenizer)
-        kept = labels[:, 1:] != -100
-        loss_of = logsumexp_loss if exp else torch.nn.functional.cross_entropy
-        times = []
-        for _ in range(REPEATS):
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-                logits = model.lm_head(hidden[kept])
-            loss_of(logits.float(), labels[:, 1:][kept]).backward()
-            model.zero_grad()
-            times.append(time.perf_counter() - start)
-    return min(times)
+        step = train_step(model, *batch(tokenizer), bf16, logsumexp_loss if exp else None)
+        return best_time(step, REPEATS)
 
 
 def measured(*settings):

@@ -51,15 +51,17 @@ def batch(tokenizer, split_numbers=False):
     return ids, labels
 
 
-def train_step(net, ids, labels, bf16):
+def train_step(net, ids, labels, bf16, loss=None):
     import torch
+
+    loss = loss or torch.nn.functional.cross_entropy
 
     def step():
         kept = labels[:, 1:] != -100
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             hidden = net.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
             logits = net.lm_head(hidden[kept])
-        torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][kept]).backward()
+        loss(logits.float(), labels[:, 1:][kept]).backward()
         net.zero_grad()
 
     return step

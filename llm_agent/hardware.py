@@ -57,9 +57,9 @@ def without_denormals() -> Iterator[None]:
     """Numbers below 1e-38 count as zero: a sharp model's probabilities and gradients are full of them, and a CPU
     takes many times as long for each. It holds in this thread, and in the threads that torch starts within.
     """
-    could = torch.set_flush_denormal(True)
+    before = bool(torch.tensor(1e-39) * 1.0 == 0.0)  # torch can be told, but not asked
+    torch.set_flush_denormal(True)
     try:
         yield
     finally:
-        if could:
-            torch.set_flush_denormal(False)
+        torch.set_flush_denormal(before)
