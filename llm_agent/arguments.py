@@ -7,7 +7,7 @@ Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, fre
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Job:
         args: our own flags.
         sft: the SFT phase's configuration, or None where GRPO starts from another model.
         grpo: the GRPO phase's configuration, or None for SFT alone.
+        machine: the defaults that this machine gave, which the run keeps when it is resumed.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Job:
     args: RunArguments
     sft: SFTConfig | None
     grpo: GRPOConfig | None
+    machine: Mapping[str, Any]
 
     @property
     def config(self) -> SFTConfig | GRPOConfig:
@@ -69,6 +71,7 @@ class Job:
         return {
             "kind": self.kind,
             "argv": self.argv,
+            "machine": dict(self.machine),
             "systems": self.args.systems,
             "model": self.args.model,
             "seed": self.config.seed,
@@ -81,28 +84,29 @@ class Job:
         }
 
 
-def parse(kind: str, argv: Sequence[str]) -> Job:
-    """The job that a command's flags ask for.
+def parse(kind: str, argv: Sequence[str], begun: Mapping[str, Any] | None = None) -> Job:
+    """The job that a command's flags ask for; ``begun``: what the machine gave where a resumed run was begun.
 
     Raises:
         ValueError: a value is invalid (argparse itself exits on flags that it does not know).
     """
+    machine = hardware(begun)
     if kind == "sft":
-        args, config = _parse((RunArguments, SFTConfig), kind, argv)
-        return Job(kind, list(argv), args, config, None)
-    args, config = _parse((GRPOArguments, GRPOConfig), kind, argv)
-    job = Job(kind, list(argv), args, None, config)
+        args, config = _parse((RunArguments, SFTConfig), kind, argv, machine)
+        return Job(kind, list(argv), args, config, None, machine)
+    args, config = _parse((GRPOArguments, GRPOConfig), kind, argv, machine)
+    job = Job(kind, list(argv), args, None, config, machine)
     if job.start is None:
-        job.sft = _sft_phase(args, config.seed)
+        job.sft = _sft_phase(args, config.seed, machine)
     return job
 
 
-def _sft_phase(args: GRPOArguments, seed: int) -> SFTConfig:
+def _sft_phase(args: GRPOArguments, seed: int, machine: Mapping[str, Any]) -> SFTConfig:
     """The SFT phase inside ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
     argv = ["--model", args.model, "--seed", str(seed)]
     argv += ["--config", args.sft_config] if args.sft_config else []
     argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps else []
-    return _parse((RunArguments, SFTConfig), "sft", argv)[1]
+    return _parse((RunArguments, SFTConfig), "sft", argv, machine)[1]
 
 
 def preset(model: str, phase: str) -> dict[str, Any]:
@@ -113,10 +117,10 @@ def preset(model: str, phase: str) -> dict[str, Any]:
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
 
 
-def _parse(dataclasses: Any, phase: str, argv: Sequence[str]) -> tuple[Any, Any]:
+def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[str, Any]) -> tuple[Any, Any]:
     parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
     model = _flag(argv, "--model") or BASE
-    parser.set_defaults_with_config(output_dir="", **hardware(), **preset(model, phase))
+    parser.set_defaults_with_config(output_dir="", **machine, **preset(model, phase))
     args, config = parser.parse_args_and_config(_with_preset_paths(argv, phase))
     return args, config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,11 +15,14 @@ _REPEATS = 10
 _CLEARLY = 1.2  # some CPUs multiply bfloat16 twice as fast as float32, some half as fast: none is near this
 
 
-def hardware() -> dict[str, Any]:
-    """Training's defaults without an accelerator: the CPU, in bfloat16 where it is the quicker precision."""
+def hardware(begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Training's defaults without an accelerator: the CPU, in bfloat16 where it is the quicker precision.
+
+    ``begun``: what this gave where a run was begun, whose precision the run keeps on any other CPU.
+    """
     if torch.accelerator.is_available():
         return {}
-    return {"use_cpu": True, "bf16": bf16_is_quicker()}
+    return {"use_cpu": True, "bf16": bf16_is_quicker(), **(begun or {})}
 
 
 @functools.cache
@@ -34,22 +37,22 @@ def bf16_is_quicker() -> bool:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        single, half = (
-            _least_time(torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype))
+        work = [
+            (torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype))
             for dtype in (torch.float32, torch.bfloat16)
-        )
+        ]
+        # In turns: a moment in which the core is slow slows both.
+        rounds = [[_thread_time(*operands) for operands in work] for _ in range(_REPEATS)]
     finally:
         torch.set_num_threads(threads)
+    single, half = map(min, zip(*rounds, strict=True))
     return single > _CLEARLY * half
 
 
-def _least_time(tokens: torch.Tensor, weight: torch.Tensor) -> float:
-    times = []
-    for _ in range(_REPEATS):
-        start = time.thread_time()
-        torch.nn.functional.linear(tokens, weight)
-        times.append(time.thread_time() - start)
-    return min(times)
+def _thread_time(tokens: torch.Tensor, weight: torch.Tensor) -> float:
+    start = time.thread_time()
+    torch.nn.functional.linear(tokens, weight)
+    return time.thread_time() - start
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def command(kind: str, argv: Sequence[str] | None = None) -> int:
         job = parse(kind, argv)
         run = RunFolder(on_main(lambda: _open_or_create(job)))
         if job.args.resume:
-            job = parse(kind, run.settings["argv"])
+            job = parse(kind, run.settings["argv"], run.settings.get("machine"))
         say(f"run folder: {run.path}")
         with locked_by_main(run.path), written_or_said(run):
             Pipeline(run, job).go()

@@ -18,3 +18,11 @@ def start(module, *args, cwd):
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores Ctrl-C
     )
+
+
+def finish(module, *args, cwd):
+    """The command in a process of its own, to its end; returns what it printed."""
+    process = start(module, *map(str, args), cwd=cwd)
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    return output

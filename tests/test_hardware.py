@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from llm_agent.arguments import parse
 from llm_agent.hardware import bf16_is_quicker, hardware, without_denormals
 
 
@@ -33,3 +34,12 @@ def test_the_precision_is_chosen_once_and_is_the_presets_default():
     assert bf16_is_quicker() is bf16_is_quicker()
     if not torch.accelerator.is_available():
         assert hardware() == {"use_cpu": True, "bf16": bf16_is_quicker()}
+
+
+def test_a_resumed_run_keeps_the_precision_it_was_begun_with():
+    if torch.accelerator.is_available():
+        pytest.skip("an accelerator has its own precision")
+    other = {"use_cpu": True, "bf16": not bf16_is_quicker()}
+    assert parse("grpo", [], other).grpo.bf16 is other["bf16"]
+    assert parse("grpo", [], other).sft.bf16 is other["bf16"]
+    assert parse("grpo", []).settings()["machine"] == hardware()
