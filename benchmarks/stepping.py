@@ -1,5 +1,7 @@
 """Stepping many numeric environments: batched, one by one, and Gymnasium's own batched CartPole.
 
+The floor is the Runge-Kutta step alone, without spaces, measures, reward or restarts.
+
 python -m benchmarks.stepping
 """
 
@@ -35,14 +37,27 @@ def step_time(name, mode, steps, repeats=5):
     return best
 
 
+def floor_time(system, repeats=2000):
+    """Least seconds of the plant's own step for as many states."""
+    x = tuple(np.random.default_rng(0).uniform(-1, 1, (system.n, COUNT)))
+    u = tuple(np.zeros((system.m, COUNT)))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        system.advance(x, u)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 def table():
     peer = step_time(CARTPOLE, "vector_entry_point", 500)
-    rows = [[f"{CARTPOLE} (Gymnasium)", f"{1e6 * peer:.0f}", f"{COUNT / peer:,.0f}", "", "1.00"]]
+    rows = [[f"{CARTPOLE} (Gymnasium)", f"{1e6 * peer:.0f}", f"{COUNT / peer:,.0f}", "", "1.00", ""]]
     for name, system in SYSTEMS.items():
         flight = system.horizon + 1
         fast = step_time(env_id(name), "vector_entry_point", 8 * flight)
         slow = step_time(env_id(name), "sync", flight, 1)
         cells = [f"{1e6 * fast:.0f}", f"{COUNT / fast:,.0f}", f"{slow / fast:.0f}", f"{fast / peer:.2f}"]
+        cells.append(f"{floor_time(system) / peer:.2f}")
         rows.append([env_id(name), *cells])
     head = [
         "batched environment",
@@ -50,6 +65,7 @@ def table():
         "environment steps a second",
         "times SyncVectorEnv",
         "of CartPole's time",
+        "floor",
     ]
     return f"{COUNT} environments, one core (`python -m benchmarks.stepping`)\n\n{tables.table(head, rows)}"
 
