@@ -1,6 +1,7 @@
 """Receding-horizon control by the tiny model: a decision at every step against one plan a flight.
 
-    python -m benchmarks.receding --model runs/latest       # any trained tiny model
+    python -m benchmarks.receding
+    python -m benchmarks.receding --model runs/latest       # any other trained tiny model
 
 The controls must be those that whole answers, asked for at every step, begin with.
 """
@@ -16,11 +17,10 @@ from benchmarks import best_time
 from control_envs import get_system, measure, sample_states
 
 COUNT, CHECKED = 100, 10
+MODEL = "tiny-double-integrator"
 
 
-def table(model=None):
-    if model is None:
-        return "Receding-horizon control: `python -m benchmarks.receding --model RUN` (it needs a trained model)"
+def table(model=MODEL):
     import torch
 
     from llm_agent.policy import LLMPolicy
@@ -53,5 +53,5 @@ def table(model=None):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="runs/latest")
+    parser.add_argument("--model", default=MODEL, help=f"shipped model, run folder or model folder (default {MODEL})")
     print(table(parser.parse_args().model))
