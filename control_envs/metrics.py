@@ -70,18 +70,18 @@ def measure(trajectory: Trajectory) -> Metrics:
     u = _components(trajectory.u, system.u_scale)
     # Whatever was written, its sums stay finite.
     written = [np.clip(v, -DIVERGED, DIVERGED) for v in _components(trajectory.u_written, system.u_scale)]
-    distance = np.sqrt(quadratic(x, np.eye(system.n)))
-    outside_x = outside(x, system.x_bounds / system.x_scale[:, None])
-    control_violations = outside(written, system.u_bounds / system.u_scale[:, None]).sum(-1)
+    distance = length(x)
+    outside_x = outside(x, limits(system.x_bounds, system.x_scale))
+    control_violations = outside(written, limits(system.u_bounds, system.u_scale)).sum(-1)
     state_violations = outside_x[..., 1:].sum(-1)
     final_error = distance[..., -1]
-    state_cost = quadratic(x, system.Q)
+    state_cost = quadratic(x, entries(system.Q))
     return Metrics(
         initial_distance=distance[..., 0],
         mean_distance=distance.mean(-1),
         final_error=final_error,
-        cost=state_cost[..., :-1].sum(-1) + quadratic(u, system.R).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
-        riccati_cost=quadratic([v[..., 0] for v in x], cost_matrix(system)),
+        cost=state_cost[..., :-1].sum(-1) + quadratic(u, entries(system.R)).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
+        riccati_cost=quadratic([v[..., 0] for v in x], entries(cost_matrix(system))),
         effort=_mean_over_time([np.abs(v) for v in written]),
         roughness=_mean_over_time([np.abs(np.diff(v, axis=-1)) for v in written]),
         control_violations=control_violations,
@@ -101,16 +101,34 @@ def _components(values: Array, scale: Array) -> list[Array]:
     return [values[..., i] / scale[i] for i in range(len(scale))]
 
 
-def quadratic(v: Sequence[Array], weight: Array) -> Array:
-    """v'Wv of vectors given by their components, each of shape (...)."""
-    products = (weight[i, j] * v[i] * v[j] for i, j in zip(*np.nonzero(weight), strict=True))
-    return sum(products, start=np.zeros(np.shape(v[0])))
+def entries(weight: Array) -> list[tuple[int, int, float]]:
+    """Row, column and value of a weight matrix wherever it is not zero."""
+    return [(i, j, w) for (i, j), w in np.ndenumerate(weight) if w]
 
 
-def outside(v: Sequence[Array], bounds: Array) -> np.ndarray:
-    """Which vectors, given by their components, leave their bounds (c, 2) by more than `TOLERANCE`."""
-    sides = [(c < low - TOLERANCE) | (c > high + TOLERANCE) for c, (low, high) in zip(v, bounds, strict=True)]
-    return reduce(np.logical_or, sides)
+def quadratic(v: Sequence[Array], weight: list[tuple[int, int, float]]) -> Array:
+    """v'Wv of vectors given by their components, each of shape (...), and of W given by its `entries`."""
+    return total([w * v[i] * v[j] for i, j, w in weight]) if weight else np.zeros(np.shape(v[0]))
+
+
+def length(v: Sequence[Array]) -> Array:
+    """Euclidean length of vectors given by their components."""
+    return np.sqrt(total([c * c for c in v]))
+
+
+def limits(bounds: Array, scale: Array) -> list[tuple[float, float]]:
+    """The least and greatest value of each scaled component that `outside` lets pass, for bounds (c, 2)."""
+    return [(low - TOLERANCE, high + TOLERANCE) for low, high in (bounds / scale[:, None]).tolist()]
+
+
+def outside(v: Sequence[Array], limits: list[tuple[float, float]]) -> np.ndarray:
+    """Which vectors, given by their scaled components, leave their `limits`."""
+    return reduce(np.logical_or, [(c < low) | (c > high) for c, (low, high) in zip(v, limits, strict=True)])
+
+
+def total(arrays: Sequence[Array]) -> Array:
+    """The sum of at least one array, added in their order, so that a batch adds up as its rows alone."""
+    return reduce(np.add, arrays)
 
 
 def _settling_steps(distance: Array) -> Array:

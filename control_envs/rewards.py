@@ -29,7 +29,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from control_envs.metrics import SUCCESS_DISTANCE, Metrics, measure
+from control_envs.metrics import SUCCESS_DISTANCE, Metrics, measure, total
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
 
@@ -47,7 +47,7 @@ def constant(m: Metrics, training_progress: float, *, value: float) -> Array:
 def progress(m: Metrics, training_progress: float, *, weight: float) -> Array:
     """Share of the initial distance that is gone at the end; all or nothing for a start at the origin."""
     start = np.where(m.initial_distance > 0, m.initial_distance, 1.0)
-    share = np.clip((m.initial_distance - m.final_error) / start, 0.0, 1.0)
+    share = np.minimum(np.maximum((m.initial_distance - m.final_error) / start, 0.0), 1.0)
     return weight * np.where(m.initial_distance > 0, share, m.final_error < SUCCESS_DISTANCE)
 
 
@@ -288,5 +288,5 @@ def score(flight: Trajectory | Metrics, version: str = DEFAULT_VERSION, training
     spec = get_reward(version)
     metrics = measure(flight) if isinstance(flight, Trajectory) else flight
     terms = {name: term(metrics, training_progress) for name, term in spec.terms.items()}
-    total: Array = sum(terms.values(), start=np.zeros(()))  # in one order, so that a batch scores as its rows alone
-    return Score(total if spec.floor is None else np.maximum(total, spec.floor), terms)
+    summed = total(list(terms.values()))
+    return Score(summed if spec.floor is None else np.maximum(summed, spec.floor), terms)

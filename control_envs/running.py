@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from control_envs.metrics import SUCCESS_DISTANCE, TERMINAL_WEIGHT, Metrics, outside, quadratic
+from control_envs.metrics import (
+    SUCCESS_DISTANCE,
+    TERMINAL_WEIGHT,
+    Metrics,
+    entries,
+    length,
+    limits,
+    outside,
+    quadratic,
+    total,
+)
 from control_envs.rewards import DEFAULT_VERSION, score
 from control_envs.riccati import cost_matrix
 from control_envs.systems.base import DIVERGED, Array, System
@@ -42,19 +52,19 @@ class FlightsInProgress:
 
     def __init__(self, system: System, x0: Array):
         self._system, self._x, self.steps = system, tuple(x0.T.copy()), 0
-        B = len(x0)
-        self._scale = list(zip(range(system.n), system.x_scale.tolist(), strict=True))
-        self._limit = DIVERGED * system.x_scale
-        self._u: tuple[Array, ...] | None = None
-        z = self._scaled()
-        self._riccati_cost = quadratic(z, cost_matrix(system))
-        self._initial = self._distance = np.sqrt(quadratic(z, np.eye(system.n)))
-        self._sum_distance = self._initial.copy()
-        self._cost, self._state_cost = np.zeros(B), quadratic(z, system.Q)
-        self._effort, self._roughness = np.zeros(B), np.zeros(B)
-        self._control_violations = np.zeros(B, dtype=np.int64)
-        self._state_violations = np.zeros(B, dtype=np.int64)
-        self._started_outside = outside(z, system.x_bounds / system.x_scale[:, None])
+        # What a step measures by, taken apart once: looking into small arrays takes as long as adding up large ones.
+        self._Q, self._R = entries(system.Q), entries(system.R)
+        self._x_scale, self._u_scale = system.x_scale.tolist(), system.u_scale.tolist()
+        self._x_limits = limits(system.x_bounds, system.x_scale)
+        self._u_limits, self._u_bounds = limits(system.u_bounds, system.u_scale), system.u_bounds.tolist()
+        self._u: list[Array] | None = None
+        z = self._look()
+        self._riccati_cost = quadratic(z, entries(cost_matrix(system)))
+        self._initial = self._sum_distance = self._distance
+        self._outside_at_start = outside(z, self._x_limits)
+        self._cost, self._effort, self._roughness, self._control_violations, self._state_violations = np.zeros(
+            (5, len(x0))
+        )
         self._settled = np.where(self._initial >= SUCCESS_DISTANCE, 1, 0)
 
     def observation(self) -> Array:
@@ -63,29 +73,43 @@ class FlightsInProgress:
 
     def fly(self, written: Array) -> None:
         """Plays controls (B, m)."""
-        system, bounds = self._system, self._system.u_bounds
-        u = tuple(np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written.T, bounds, strict=True))
-        with np.errstate(over="ignore", invalid="ignore"):
-            self._x = tuple(held(x, limit) for x, limit in zip(system.advance(self._x, u), self._limit, strict=True))
+        self._cost = self._cost + self._state_cost
+        self._command([written[:, i] for i in range(self._system.m)])
+        z = self._look()
+        # A NaN is no less.
+        if not (self._distance <= DIVERGED).all():
+            limit = DIVERGED * self._system.x_scale
+            self._x = tuple(held(x, at_most) for x, at_most in zip(self._x, limit, strict=True))
+            z = self._look()
         self.steps += 1
-        v = tuple(w / s for w, s in zip(written.T, system.u_scale, strict=True))
-        self._control_violations += outside(v, bounds / system.u_scale[:, None])
-        self._cost += self._state_cost + quadratic([a / s for a, s in zip(u, system.u_scale, strict=True)], system.R)
-        self._effort += sum(np.abs(a) for a in v)
+        self._sum_distance = self._sum_distance + self._distance
+        self._state_violations = self._state_violations + outside(z, self._x_limits)
+        np.copyto(self._settled, self.steps + 1, where=self._distance >= SUCCESS_DISTANCE)
+
+    def _command(self, written: list[Array]) -> None:
+        """Advances the states under controls given by their components, and measures these."""
+        v = [w / s for w, s in zip(written, self._u_scale, strict=True)]
+        u = [np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written, self._u_bounds, strict=True)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._x = self._system.advance(self._x, u)
+        felt = [a / s for a, s in zip(u, self._u_scale, strict=True)]
+        self._cost = self._cost + quadratic(felt, self._R)
+        self._control_violations = self._control_violations + outside(v, self._u_limits)
+        self._effort = self._effort + total([np.abs(a) for a in v])
         if self._u is not None:
-            self._roughness += sum(np.abs(a - b) for a, b in zip(v, self._u, strict=True))
+            self._roughness = self._roughness + total([np.abs(a - b) for a, b in zip(v, self._u, strict=True)])
         self._u = v
-        z = self._scaled()
-        self._state_cost = quadratic(z, system.Q)
-        self._distance = np.sqrt(quadratic(z, np.eye(system.n)))
-        self._sum_distance += self._distance
-        self._state_violations += outside(z, system.x_bounds / system.x_scale[:, None])
-        self._settled[self._distance >= SUCCESS_DISTANCE] = self.steps + 1
+
+    def _look(self) -> list[Array]:
+        """The scaled components of the states reached, of which distance and cost are noted."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = [x / s for x, s in zip(self._x, self._x_scale, strict=True)]
+            self._distance, self._state_cost = length(z), quadratic(z, self._Q)
+        return z
 
     def metrics(self) -> Metrics:
         """The measures of the flights so far, as `control_envs.metrics.measure` has them."""
         k, m = self.steps, self._system.m
-        violations = self._control_violations + self._state_violations
         return Metrics(
             initial_distance=self._initial,
             mean_distance=self._sum_distance / (k + 1),
@@ -94,12 +118,9 @@ class FlightsInProgress:
             riccati_cost=self._riccati_cost,
             effort=self._effort / (k * m),
             roughness=self._roughness / (max(k - 1, 1) * m),
-            control_violations=self._control_violations.astype(np.float64),
-            state_violations=self._state_violations.astype(np.float64),
-            inside=1.0 - (self._state_violations + self._started_outside) / (k + 1),
+            control_violations=self._control_violations,
+            state_violations=self._state_violations,
+            inside=1.0 - (self._state_violations + self._outside_at_start) / (k + 1),
             settling_time=np.minimum(self._settled, k) * self._system.dt,
-            success=(self._distance < SUCCESS_DISTANCE) & (violations == 0),
+            success=(self._distance < SUCCESS_DISTANCE) & (self._control_violations + self._state_violations == 0),
         )
-
-    def _scaled(self) -> list[Array]:
-        return [self._x[i] / scale for i, scale in self._scale]
