@@ -6,6 +6,9 @@ same words, often the same stated law), so the last answer's beginning is put to
 pass over prompt and guess tells whether the model would write it and which control follows: greedy speculative
 decoding (Leviathan et al., arXiv 2211.17192) with the last answer as the draft. Where the guess is wrong, the model
 writes on from where it first differs. Either way the answer begins as the full one would.
+
+A greedy answer depends on its prompt alone, and prompts print states to few decimals: flights that near the origin are
+soon asking what was asked before, and a prompt is put to the model once a flight.
 """
 
 from __future__ import annotations
@@ -32,16 +35,26 @@ class FirstControls:
 
     def __init__(self, policy: LLMPolicy):
         self._policy = policy
+        self._known: dict[str, str] = {}
 
     def __call__(self, prompts: Sequence[str], drafts: Sequence[str] | None = None) -> list[str]:
         """The beginnings of the answers to B prompts: all of the text up to the first control, and that control.
 
         Args:
-            drafts: what this returned for the same flights before.
+            drafts: what this returned for the same flights before; None where flights begin.
         """
+        if drafts is None:
+            self._known.clear()
+        fresh = {prompt: i for i, prompt in enumerate(prompts) if prompt not in self._known}
+        if fresh:
+            begun = self._begun(list(fresh), None if drafts is None else [drafts[i] for i in fresh.values()])
+            self._known.update(zip(fresh, begun, strict=True))
+        return [self._known[prompt] for prompt in prompts]
+
+    def _begun(self, prompts: list[str], drafts: list[str] | None) -> list[str]:
         answers: list[str | None] = [None] * len(prompts)
         if drafts is not None:
-            answers = self._confirmed(list(prompts), [d[: d.find(CONTROLS) + len(CONTROLS)] for d in drafts])
+            answers = self._confirmed(prompts, [d[: d.find(CONTROLS) + len(CONTROLS)] for d in drafts])
         rest = [i for i, answer in enumerate(answers) if answer is None]
         written = self._written([prompts[i] for i in rest]) if rest else []
         for i, answer in zip(rest, written, strict=True):

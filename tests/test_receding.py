@@ -84,12 +84,25 @@ def test_a_draft_is_confirmed_or_written_anew_and_nothing_changes():
     asked = []
     act = policy.act
     policy.act = lambda p, **kwargs: asked.append(len(p)) or act(p, **kwargs)
-    first = FirstControls(policy)
-    assert first(prompts) == full
-    assert asked == [len(prompts)]
-    assert first(prompts, full) == full
-    assert asked == [len(prompts)]  # every draft was right: nothing was written
+    assert FirstControls(policy)(prompts) == full
+    assert asked == [len(set(prompts))]
+    assert FirstControls(policy)(prompts, full) == full
+    assert len(asked) == 1  # every draft was right: nothing was written
     other = [full[(i + 7) % len(full)] for i in range(len(full))]  # some drafts state another law
-    assert first(prompts, other) == full
+    assert FirstControls(policy)(prompts, other) == full
     assert 0 < sum(asked[1:]) < len(prompts)
-    assert first(prompts, ["nonsense"] * len(prompts)) == full
+    assert FirstControls(policy)(prompts, ["nonsense"] * len(prompts)) == full
+
+
+def test_a_prompt_is_put_to_the_model_once_a_flight():
+    policy, prompts = trained(get_system("double_integrator"), steps=0)
+    asked = []
+    policy.act = lambda p, **kwargs: asked.extend(p) or [f"<CONTROLS>{len(asked)}.00, " for _ in p]
+    begin = FirstControls(policy)
+    first = begin([*prompts[:3], prompts[0]])
+    assert asked == prompts[:3]
+    assert first[3] == first[0]
+    assert begin(prompts[:3], first[:3]) == first[:3]
+    assert asked == prompts[:3]
+    begin(prompts[:1])  # flights begin anew, and so does what is known
+    assert len(asked) == 4
