@@ -75,12 +75,12 @@ def measure(trajectory: Trajectory) -> Metrics:
     control_violations = outside(written, limits(system.u_bounds, system.u_scale)).sum(-1)
     state_violations = outside_x[..., 1:].sum(-1)
     final_error = distance[..., -1]
-    state_cost = quadratic(x, entries(system.Q))
+    state_cost, control_cost = quadratic(x, entries(system.Q)), quadratic(u, entries(system.R))
     return Metrics(
         initial_distance=distance[..., 0],
         mean_distance=distance.mean(-1),
         final_error=final_error,
-        cost=state_cost[..., :-1].sum(-1) + quadratic(u, entries(system.R)).sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
+        cost=state_cost[..., :-1].sum(-1) + control_cost.sum(-1) + TERMINAL_WEIGHT * state_cost[..., -1],
         riccati_cost=quadratic([v[..., 0] for v in x], entries(cost_matrix(system))),
         effort=_mean_over_time([np.abs(v) for v in written]),
         roughness=_mean_over_time([np.abs(np.diff(v, axis=-1)) for v in written]),
