@@ -138,8 +138,10 @@ def table():
     scored = tables.table(head, [row(system) for system in SYSTEMS.values() if system.m == 1])
     head = ["completions", "s", "µs each", "of which parsing [s]", "flights kept [MiB]", "peak [MiB]"]
     grown = tables.table(head, growth())
-    return f"Scoring {COUNT} completions, text to reward, one core (`python -m benchmarks.scoring`)\n\n"
+    return (
+        f"Scoring {COUNT} completions, text to reward, one core (`python -m benchmarks.scoring`)\n\n"
         f"{scored}\n\nGrowth with the batch, double integrator\n\n{grown}"
+    )
 
 
 if __name__ == "__main__":
