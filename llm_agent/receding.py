@@ -5,7 +5,7 @@ an answer as far as its first control. What comes before it is mostly what came 
 same words, often the same stated law), so the last answer's beginning is put to the model as a guess, and one forward
 pass over prompt and guess tells whether the model would write it and which control follows: greedy speculative
 decoding (Leviathan et al., arXiv 2211.17192) with the last answer as the draft. Where the guess is wrong, the model
-writes on from where it first differs. Either way the answer begins as the full one would.
+writes the answer anew. Either way the answer begins as the full one would.
 
 A greedy answer depends on its prompt alone, and prompts print states to few decimals: flights that near the origin are
 soon asking what was asked before, and a prompt is put to the model once a flight.
