@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike
 
+from control_envs.fusing import fused, packed
 from control_envs.metrics import (
     SUCCESS_DISTANCE,
     TERMINAL_WEIGHT,
@@ -19,7 +24,7 @@ from control_envs.metrics import (
 from control_envs.rewards import DEFAULT_VERSION, score
 from control_envs.riccati import cost_matrix
 from control_envs.systems.base import DIVERGED, Array, System
-from control_envs.trajectory import held
+from control_envs.trajectory import Trajectory, held
 
 
 def running_scores(
@@ -47,80 +52,222 @@ def running_scores(
     return scores
 
 
-class FlightsInProgress:
-    """B flights in progress: the states they have reached and the sums that their measures are made of."""
+def fly_compiled(system: System, x0: ArrayLike, controls: ArrayLike) -> tuple[Trajectory, Metrics]:
+    """What `simulate` and `measure` say of whole plans, by compiled loops (the measures up to rounding).
 
-    def __init__(self, system: System, x0: Array):
-        self._system, self._x, self.steps = system, tuple(x0.T.copy()), 0
+    Args:
+        system: the plant.
+        x0: initial states, shape (B, n).
+        controls: plans as written, shape (B, N, m).
+
+    Raises:
+        ImportError: numba is not installed.
+    """
+    plans, start = np.asarray(controls, dtype=np.float64), np.asarray(x0, dtype=np.float64)
+    flights = CompiledFlights(system, start)
+    x = np.empty((*plans.shape[:1], plans.shape[1] + 1, system.n))
+    x[:, 0] = start
+    for k in range(plans.shape[1]):
+        flights.fly(plans[:, k])
+        x[:, k + 1] = flights.observation()
+    return Trajectory(system, x, system.saturate(plans), plans), flights.metrics()
+
+
+class Sums(NamedTuple):
+    """B flights in progress: the states they have reached, and what their measures are made of; each array (B,).
+
+    Attributes:
+        x: n components of the states.
+        v: m components of the last controls as written, scaled.
+        distance: of the states, scaled.
+        state_cost: x'Qx of the states.
+        settled: states before those at the end that are all near.
+        initial: the distance at the start; riccati_cost and outside_at_start likewise.
+    """
+
+    x: tuple[Array, ...]
+    v: tuple[Array, ...]
+    distance: Array
+    state_cost: Array
+    sum_distance: Array
+    cost: Array
+    effort: Array
+    roughness: Array
+    control_violations: Array
+    state_violations: Array
+    settled: Array
+    initial: Array
+    riccati_cost: Array
+    outside_at_start: Array
+
+
+class Ruler:
+    """How a plant's flights are measured step by step.
+
+    Its functions compute element by element on any kind of number, numpy's arrays and those of `fused`.
+    """
+
+    def __init__(self, system: System):
+        self._system = system
         # What a step measures by, taken apart once: looking into small arrays takes as long as adding up large ones.
         self._Q, self._R = entries(system.Q), entries(system.R)
         self._x_scale, self._u_scale = system.x_scale.tolist(), system.u_scale.tolist()
         self._x_limits = limits(system.x_bounds, system.x_scale)
         self._u_limits, self._u_bounds = limits(system.u_bounds, system.u_scale), system.u_bounds.tolist()
-        self._u: list[Array] | None = None
-        z = self._look()
-        self._riccati_cost = quadratic(z, entries(cost_matrix(system)))
-        self._initial = self._sum_distance = self._distance
-        self._outside_at_start = outside(z, self._x_limits)
-        self._cost, self._effort, self._roughness, self._control_violations, self._state_violations = np.zeros(
-            (5, len(x0))
+
+    def start(self, x: tuple[Array, ...]) -> Sums:
+        """Flights that have not begun, from the components of their initial states."""
+        z = self._scaled(x)
+        distance, nothing = length(z), np.zeros(len(x[0]))
+        return Sums(
+            x=x,
+            v=(nothing,) * self._system.m,
+            distance=distance,
+            state_cost=quadratic(z, self._Q),
+            sum_distance=distance,
+            cost=nothing,
+            effort=nothing,
+            roughness=nothing,
+            control_violations=nothing,
+            state_violations=nothing,
+            settled=np.where(distance >= SUCCESS_DISTANCE, 1.0, 0.0),
+            initial=distance,
+            riccati_cost=quadratic(z, entries(cost_matrix(self._system))),
+            outside_at_start=outside(z, self._x_limits) + 0.0,
         )
-        self._settled = np.where(self._initial >= SUCCESS_DISTANCE, 1, 0)
+
+    def step(self, flown: Sums, written: tuple[Array, ...], k: int, hold: bool = False) -> Sums:
+        """The flights after one more control, the k-th from 0; ``hold`` keeps what diverges at its limit."""
+        v = tuple(w / s for w, s in zip(written, self._u_scale, strict=True))
+        u = [np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written, self._u_bounds, strict=True)]
+        x = self._system.advance(flown.x, u)
+        if hold:
+            x = tuple(held(c, DIVERGED * s) for c, s in zip(x, self._x_scale, strict=True))
+        z, felt = self._scaled(x), [a / s for a, s in zip(u, self._u_scale, strict=True)]
+        distance = length(z)
+        change = total([np.abs(a - b) for a, b in zip(v, flown.v, strict=True)])
+        return flown._replace(
+            x=x,
+            v=v,
+            distance=distance,
+            state_cost=quadratic(z, self._Q),
+            sum_distance=flown.sum_distance + distance,
+            cost=flown.cost + flown.state_cost + quadratic(felt, self._R),
+            effort=flown.effort + total([np.abs(a) for a in v]),
+            roughness=flown.roughness + change * (k > 0),
+            control_violations=flown.control_violations + outside(v, self._u_limits),
+            state_violations=flown.state_violations + outside(z, self._x_limits),
+            settled=np.where(distance >= SUCCESS_DISTANCE, k + 2.0, flown.settled),
+        )
+
+    def metrics(self, flown: Sums, k: int) -> Metrics:
+        """The measures of flights of k controls, as `control_envs.metrics.measure` has them."""
+        m = self._system.m
+        violations = flown.control_violations + flown.state_violations
+        return Metrics(
+            initial_distance=flown.initial,
+            mean_distance=flown.sum_distance / (k + 1),
+            final_error=flown.distance,
+            cost=flown.cost + TERMINAL_WEIGHT * flown.state_cost,
+            riccati_cost=flown.riccati_cost,
+            effort=flown.effort / (k * m),
+            roughness=flown.roughness / (np.maximum(k - 1, 1) * m),
+            control_violations=flown.control_violations,
+            state_violations=flown.state_violations,
+            inside=1.0 - (flown.state_violations + flown.outside_at_start) / (k + 1),
+            settling_time=np.minimum(flown.settled, k) * self._system.dt,
+            success=(flown.distance < SUCCESS_DISTANCE) & (violations == 0),
+        )
+
+    def _scaled(self, x: tuple[Array, ...]) -> list[Array]:
+        return [c / s for c, s in zip(x, self._x_scale, strict=True)]
+
+
+class FlightsInProgress:
+    """B flights in progress.
+
+    Args:
+        system: the plant.
+        x0: initial states, shape (B, n).
+    """
+
+    def __init__(self, system: System, x0: Array):
+        self.steps, self._ruler, self._m = 0, Ruler(system), system.m
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._flown = self._ruler.start(tuple(x0.T.copy()))
 
     def observation(self) -> Array:
         """The states reached, (B, n)."""
-        return np.stack(self._x, axis=-1)
+        return np.stack(self._flown.x, axis=-1)
 
     def fly(self, written: Array) -> None:
         """Plays controls (B, m)."""
-        self._cost = self._cost + self._state_cost
-        self._command([written[:, i] for i in range(self._system.m)])
-        z = self._look()
-        # A NaN is no less.
-        if not (self._distance <= DIVERGED).all():
-            limit = DIVERGED * self._system.x_scale
-            self._x = tuple(held(x, at_most) for x, at_most in zip(self._x, limit, strict=True))
-            z = self._look()
-        self.steps += 1
-        self._sum_distance = self._sum_distance + self._distance
-        self._state_violations = self._state_violations + outside(z, self._x_limits)
-        np.copyto(self._settled, self.steps + 1, where=self._distance >= SUCCESS_DISTANCE)
-
-    def _command(self, written: list[Array]) -> None:
-        """Advances the states under controls given by their components, and measures these."""
-        v = [w / s for w, s in zip(written, self._u_scale, strict=True)]
-        u = [np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written, self._u_bounds, strict=True)]
+        u = tuple(written[:, i] for i in range(self._m))
         with np.errstate(over="ignore", invalid="ignore"):
-            self._x = self._system.advance(self._x, u)
-        felt = [a / s for a, s in zip(u, self._u_scale, strict=True)]
-        self._cost = self._cost + quadratic(felt, self._R)
-        self._control_violations = self._control_violations + outside(v, self._u_limits)
-        self._effort = self._effort + total([np.abs(a) for a in v])
-        if self._u is not None:
-            self._roughness = self._roughness + total([np.abs(a - b) for a, b in zip(v, self._u, strict=True)])
-        self._u = v
-
-    def _look(self) -> list[Array]:
-        """The scaled components of the states reached, of which distance and cost are noted."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            z = [x / s for x, s in zip(self._x, self._x_scale, strict=True)]
-            self._distance, self._state_cost = length(z), quadratic(z, self._Q)
-        return z
+            after = self._ruler.step(self._flown, u, self.steps)
+            if not (after.distance <= DIVERGED).all():  # a NaN is no less
+                after = self._ruler.step(self._flown, u, self.steps, hold=True)
+        self._flown, self.steps = after, self.steps + 1
 
     def metrics(self) -> Metrics:
         """The measures of the flights so far, as `control_envs.metrics.measure` has them."""
-        k, m = self.steps, self._system.m
-        return Metrics(
-            initial_distance=self._initial,
-            mean_distance=self._sum_distance / (k + 1),
-            final_error=self._distance,
-            cost=self._cost + TERMINAL_WEIGHT * self._state_cost,
-            riccati_cost=self._riccati_cost,
-            effort=self._effort / (k * m),
-            roughness=self._roughness / (max(k - 1, 1) * m),
-            control_violations=self._control_violations,
-            state_violations=self._state_violations,
-            inside=1.0 - (self._state_violations + self._outside_at_start) / (k + 1),
-            settling_time=np.minimum(self._settled, k) * self._system.dt,
-            success=(self._distance < SUCCESS_DISTANCE) & (self._control_violations + self._state_violations == 0),
-        )
+        return self._ruler.metrics(self._flown, self.steps)
+
+    def total(self, reward_version: str = DEFAULT_VERSION) -> Array:
+        """The score of the flights so far, shape (B,)."""
+        return score(self.metrics(), reward_version).total
+
+
+class CompiledFlights:
+    """`FlightsInProgress` by compiled loops (numba), which take about a second to compile for each plant.
+
+    Raises:
+        ImportError: numba is not installed.
+    """
+
+    def __init__(self, system: System, x0: Array):
+        self.steps, self._loops = 0, _loops(system)
+        self._states, self._here = slice(system.n), slice(len(x0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._flown = packed(self._loops.ruler.start(tuple(x0.T)))
+        self._written = np.zeros((system.m, self._flown.shape[1]))
+
+    def observation(self) -> Array:
+        """The states reached, (B, n)."""
+        return self._flown[self._states, self._here].T.copy()
+
+    def fly(self, written: Array) -> None:
+        """Plays controls (B, m)."""
+        self._written[:, self._here] = written.T
+        self._loops.step(self._flown, self._written, self.steps, out=self._flown)
+        self.steps += 1
+
+    def metrics(self) -> Metrics:
+        """The measures of the flights so far, as `control_envs.metrics.measure` has them."""
+        *measures, success = self._loops.metrics(self._flown, self.steps)[:, self._here]
+        return Metrics(*measures, success=success != 0)
+
+    def total(self, reward_version: str = DEFAULT_VERSION) -> Array:
+        """The score of the flights so far, shape (B,)."""
+        return self._loops.total(reward_version)(self._flown, self.steps)[0, self._here]
+
+
+class _Loops:
+    """What a plant's ruler does, compiled."""
+
+    def __init__(self, system: System):
+        ruler = self.ruler = Ruler(system)
+        some = ruler.start((np.zeros(1),) * system.n)
+        self.step = fused(partial(ruler.step, hold=True), some, some.v, 0)
+        self.metrics = fused(lambda *flown: tuple(vars(ruler.metrics(*flown)).values()), some, 0)
+        self._score = lambda version, *flown: score(ruler.metrics(*flown), version).total
+        self._some, self._totals = some, {}
+
+    def total(self, version: str) -> Callable[..., Array]:
+        """The score under one reward version."""
+        if version not in self._totals:
+            self._totals[version] = fused(partial(self._score, version), self._some, 0)
+        return self._totals[version]
+
+
+_loops = lru_cache(maxsize=64)(_Loops)

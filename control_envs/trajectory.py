@@ -104,9 +104,7 @@ def _step_through(system: System, xs: Array, us: Array, pushes: Array | None, li
 
 def held(x: Array, limit: Array | float) -> Array:
     """States with what has diverged held at its limit; a NaN has."""
-    if np.all(np.abs(x) <= limit):
-        return x
-    return np.clip(np.nan_to_num(x, nan=np.inf, posinf=np.inf, neginf=-np.inf), -limit, limit)
+    return np.where(np.abs(x) <= limit, x, np.where(x < 0, -limit, limit))
 
 
 def _pushes(disturbance: ArrayLike, shape: tuple[int, ...]) -> Array:
