@@ -1,9 +1,9 @@
 """Elementwise numpy functions compiled into one loop (numba, the extra ``fast``).
 
 numpy works through a batch once for every operation; for a thousand states most of the time is its calls. `fused` runs
-a function once on stand-ins that write down what is done to them, and compiles what was written into a single loop. So the
-plants, their measures and the rewards are compiled from their only definition. Sums and products are done in
-the same order and give the same bits; `exp`, `sin` and the like may differ from numpy's in the last.
+a function once on stand-ins that write down what is done to them, and compiles what was written into a single loop. So
+the plants, their measures and the rewards are compiled from their only definition. Sums and products are done in the
+same order and give the same bits; `exp`, `sin` and the like may differ from numpy's in the last.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _named(value: Any) -> str:
 
 
 def fused(function: Callable[..., Any], *templates: Any) -> Callable[..., Array]:
-    """The same function on packed arrays, compiled when it is first called.
+    """The same function on `packed` arrays, compiled when it is first called.
 
     Args:
         function: takes arrays (B,), (named) tuples of them and plain numbers, and returns an array or a tuple. It adds,
@@ -94,7 +94,7 @@ def fused(function: Callable[..., Any], *templates: Any) -> Callable[..., Array]
         templates: something of the structure of each argument: a tuple where it takes one, else any number.
 
     Returns:
-        A function that takes, for each tuple, one array (leaves, W) with its arrays in order, for all else a number, and
+        A function that takes one array (leaves, W), the arrays in order, for each tuple and a number for all else, and
         returns one array (leaves, W), comparisons as 0.0 and 1.0. ``out`` takes the result, and may be an argument.
 
     Raises:

@@ -18,7 +18,6 @@ from control_envs.systems.base import Array
 _COMMA, _MINUS, _BLANK, _ZERO = (np.uint8(ord(c)) for c in ",- 0")
 _POINT = np.uint8((ord(".") - ord("0")) % 256)
 _LEAST, _ROOM = 4, 6  # characters of "0.00" and of "999.99"
-_PLAIN = b"0123456789-., "
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,22 +55,17 @@ def parse_completions(texts: Sequence[str], horizon: int, m: int = 1) -> ParsedB
 def _read_plain(texts: Sequence[str], plans: Array, read: np.ndarray) -> None:
     """Fills the plans (B, N, 1) of the texts that are written plainly, and marks these in ``read`` (B,)."""
     horizon = plans.shape[1]
-    bodies = {i: body for i, text in enumerate(texts) if (body := _plain_body(text, horizon)) is not None}
+    bodies = {i: body for i, text in enumerate(texts) if (body := answer_region(text)[0]).count(",") == horizon - 1}
     if bodies:
-        numbers, good = _read_numbers(np.frombuffer(b",".join(bodies.values()) + b",", dtype=np.uint8))
+        joined = ",".join(bodies.values()).encode("ascii", "replace") + b","
+        numbers, good = _read_numbers(np.frombuffer(joined, dtype=np.uint8))
         rows = np.fromiter(bodies, dtype=np.intp, count=len(bodies))
         plans[rows] = numbers.reshape(-1, horizon, 1)
         read[rows] = good.reshape(-1, horizon).all(axis=1)
 
 
-def _plain_body(text: str, horizon: int) -> bytes | None:
-    """The bytes of the answer's region, if there is one and it may hold ``horizon`` plain numbers."""
-    body = answer_region(text)[0].encode("ascii", "replace")
-    return body if body.count(b",") == horizon - 1 and not body.translate(None, _PLAIN) and body else None
-
-
 def _read_numbers(text: np.ndarray) -> tuple[Array, np.ndarray]:
-    """The number before each comma of plain bytes, and whether it is written ``-ddd.dd``, one blank before it at most.
+    """The number before each comma, and whether it is written ``-ddd.dd``, one blank before it at most.
 
     Numbers are read backwards from their comma: two decimals, the point, then digits until the number's start.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import NamedTuple
 
@@ -244,8 +245,8 @@ class CompiledFlights:
 
     def metrics(self) -> Metrics:
         """The measures of the flights so far, as `control_envs.metrics.measure` has them."""
-        *measures, success = self._loops.metrics(self._flown, self.steps)[:, self._here]
-        return Metrics(*measures, success=success != 0)
+        metrics = Metrics(*self._loops.metrics(self._flown, self.steps)[:, self._here])
+        return replace(metrics, success=metrics.success != 0)
 
     def total(self, reward_version: str = DEFAULT_VERSION) -> Array:
         """The score of the flights so far, shape (B,)."""
@@ -261,7 +262,7 @@ class _Loops:
         self.step = fused(partial(ruler.step, hold=True), some, some.v, 0)
         self.metrics = fused(lambda *flown: tuple(vars(ruler.metrics(*flown)).values()), some, 0)
         self._score = lambda version, *flown: score(ruler.metrics(*flown), version).total
-        self._some, self._totals = some, {}
+        self._some, self._totals = some, dict[str, Callable[..., Array]]()
 
     def total(self, version: str) -> Callable[..., Array]:
         """The score under one reward version."""

@@ -62,8 +62,8 @@ def score_completions(
         completions: B texts.
         reward_version: a key of `control_envs.rewards.REWARDS`.
         training_progress: in [0, 1], for versions that shape their terms.
-        compiled: fly and measure by compiled loops (numba, the extra ``fast``), which take about a second to compile for
-            each plant; scores are the same up to rounding.
+        compiled: fly and measure by compiled loops (numba, the extra ``fast``), which take about a second to compile
+            for each plant; scores are the same up to rounding.
 
     Raises:
         ValueError: x0 is not (B, n) for B completions.
@@ -77,7 +77,7 @@ def score_completions(
         _score_chunk(system, x0[i : i + CHUNK], completions[i : i + CHUNK], spec, training_progress, fly)
         for i in range(0, max(len(x0), 1), CHUNK)
     ]
-    return _join(chunks)
+    return chunks[0] if len(chunks) == 1 else _join(chunks)
 
 
 def _fly(system: System, x0: Array, controls: Array) -> tuple[Trajectory, Metrics]:

@@ -33,8 +33,8 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         system: as for `ControlEnv`, and so are the rest.
         reward_version: a key of `control_envs.rewards.REWARDS`.
         action_units: "normalized" or "physical".
-        compiled: step by compiled loops (numba, the extra ``fast``), which take about a second to compile for each plant
-            and then half of the time; rewards are the same up to rounding.
+        compiled: step by compiled loops (numba, the extra ``fast``), which take about a second to compile for each
+            plant, and then less than half of the time; rewards are the same up to rounding.
         settings: any field or parameter of the plant.
     """
 

@@ -70,7 +70,13 @@ def everything(pair, k):
     a, b = pair
     chosen = np.select([a < -1, a < 1], [b, np.full(np.shape(a), 2.0)], np.sqrt(np.abs(a)))
     near = np.logical_or(a <= b, a > k)
-    return chosen, near, np.minimum(a, b), np.maximum(b, a), (np.where(a >= b, a / b, -b), np.remainder(a, 3.0) ** 2 - k)
+    return (
+        chosen,
+        near,
+        np.minimum(a, b),
+        np.maximum(b, a),
+        (np.where(a >= b, a / b, -b), np.remainder(a, 3.0) ** 2 - k),
+    )
 
 
 NUMBERS = st.floats(allow_subnormal=False)
