@@ -23,12 +23,17 @@ class Options:
     Attributes:
         systems: names of plants.
         start: the model that training starts from.
-        steps: GRPO steps; None for the preset's.
+        steps: training steps of the stage that is compared (GRPO, or SFT where that is all); None for the preset's.
     """
 
     systems: list[str]
     start: str
     steps: int | None = None
+
+    @property
+    def limit(self) -> list[str]:
+        """The flags that say how many steps."""
+        return ["--max_steps", str(self.steps)] if self.steps else []
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,7 @@ class Study:
 
 def _each(options: Options, choices: dict[str, list[str]]) -> list[Variant]:
     """Each choice on each plant, all of them GRPO from the same start."""
-    steps = ["--max_steps", str(options.steps)] if options.steps else []
-    common = ["--sft-from", options.start, *steps]
+    common = ["--sft-from", options.start, *options.limit]
     return [
         Variant(f"{system}-{name}", ["--system", system, *common, *flags])
         for system in options.systems
@@ -62,8 +66,8 @@ def _each(options: Options, choices: dict[str, list[str]]) -> list[Variant]:
 def _recipe(options: Options) -> list[Variant]:
     found = []
     for system in options.systems:
-        found.append(Variant(f"{system}-scratch", ["--system", system, "--model", "tiny"]))
-        pretrained = ["--system", system, "--model", options.start]
+        found.append(Variant(f"{system}-scratch", ["--system", system, "--model", "tiny", *options.limit]))
+        pretrained = ["--system", system, "--model", options.start, *options.limit]
         found.append(Variant(f"{system}-pretrained", pretrained))
         found.append(Variant(f"{system}-long", [*pretrained, "--sft-steps", str(4 * SFT_STEPS)]))
     return found
@@ -72,7 +76,7 @@ def _recipe(options: Options) -> list[Variant]:
 def _errors(options: Options) -> list[Variant]:
     kinds = {"clean": ["0"], "ignored": ["0.15"], "answered": ["0.05", "--errors", "answered"]}
     return [
-        Variant(f"{system}-{name}", ["--system", system, "--model", "tiny", "--perturbation", *flags])
+        Variant(f"{system}-{name}", ["--system", system, "--model", "tiny", *options.limit, "--perturbation", *flags])
         for system in options.systems
         for name, flags in kinds.items()
     ]
@@ -110,9 +114,10 @@ def _choices(options: Options) -> list[Variant]:
 
 def _specialists(options: Options) -> list[Variant]:
     every = ",".join(options.systems)
-    found = [Variant(f"{s}-specialist", ["--system", s, "--model", options.start]) for s in options.systems]
+    alone = ["--model", options.start, *options.limit]
+    found = [Variant(f"{s}-specialist", ["--system", s, *alone]) for s in options.systems]
     # Equal budgets: the universal model takes as many steps as the specialists together.
-    steps = {"--sft-steps": SFT_STEPS, "--max_steps": GRPO_STEPS}
+    steps = {"--sft-steps": SFT_STEPS, "--max_steps": options.steps or GRPO_STEPS}
     longer = [word for flag, count in steps.items() for word in (flag, str(count * len(options.systems)))]
     return [*found, Variant("universal", ["--system", every, "--model", options.start, *longer])]
 
@@ -132,7 +137,7 @@ def _zero_shot(options: Options) -> list[Variant]:
     whole = [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "1e-3", "--min_p", "0", "--patience", "0"]
     models = {"pretrained": [options.start], "fresh": ["tiny", *whole]}
     return [
-        Variant(f"{s}-{name}", ["--system", s, "--zero-shot", "--model", *model])
+        Variant(f"{s}-{name}", ["--system", s, "--zero-shot", *options.limit, "--model", *model])
         for s in options.systems
         for name, model in models.items()
     ]

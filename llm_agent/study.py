@@ -105,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def hold(args: argparse.Namespace, extra: Sequence[str]) -> int:
     """Trains what is not trained yet and prints the table; 1 if a run failed."""
-    for name in ("seeds", "jobs"):
-        if getattr(args, name) < 1:
+    for name in ("seeds", "jobs", "steps"):
+        if (given := getattr(args, name)) is not None and given < 1:
             raise ValueError(f"--{name} must be at least 1")
     root = args.output_dir or RUNS / "studies" / args.study
     options = Options([system.name for system in systems_named(args.system)], args.start, args.steps)

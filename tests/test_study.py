@@ -59,6 +59,7 @@ def test_a_study_says_which_runs_failed(tmp_path, capsys):
     assert study.main([*args, "--system", "double_integrator"]) == 1
     assert "nowhere" in capsys.readouterr().err
     assert study.main(["curriculum", "--seeds", "0"]) == 2
+    assert study.main(["curriculum", "--steps", "0"]) == 2
     assert study.main(["curriculum", "--system", "pendulum"]) == 2
 
 
@@ -66,6 +67,15 @@ def test_a_study_says_which_runs_failed(tmp_path, capsys):
 def test_every_study_has_variants_with_names_of_their_own(name):
     names = [v.name for v in STUDIES[name].variants(Options(["double_integrator", "van_der_pol"], "tiny"))]
     assert len(set(names)) == len(names) >= 2
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_takes_the_steps_it_is_given(name):
+    both = ["double_integrator", "van_der_pol"]
+    asked = {"7", "14"} if name == "specialists" else {"7"}  # the universal model has both plants' steps
+    for variant in STUDIES[name].variants(Options(both, "tiny", steps=7)):
+        given = variant.flags[variant.flags.index("--max_steps") + 1]
+        assert given in asked if name != "reasoning" else 0 < int(given) <= 8  # equal compute, not equal steps
 
 
 def test_steps_to_convergence():
