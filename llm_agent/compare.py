@@ -16,7 +16,7 @@ from pathlib import Path
 from baselines import compare
 from baselines.policies import Policy
 from control_envs import System, format_prompt, sample_states
-from llm_agent.evaluate import DECODINGS, STRUCTURED, run_models, text_policies
+from llm_agent.evaluate import BEST_OF, DECODINGS, STRUCTURED, run_models, text_policies
 from llm_agent.policy import LLMPolicy
 from llm_agent.run_folder import RunFolder
 
@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--replan-every", type=int, default=None, metavar="K", help="controls played of each plan (all)"
     )
     parser.add_argument("--structured", action="store_true", help=STRUCTURED)
+    parser.add_argument("--best-of", type=int, default=None, metavar="N", help=BEST_OF)
     compare.add_arguments(parser)
     args = parser.parse_args(argv)
 
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         loaded = {name: model for given in args.models for name, model in load(given).items()}
         refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
-        return text_policies(system, loaded, decodings, args.seed, args.replan_every, structured=args.structured)
+        ways = {"structured": args.structured, "best_of": args.best_of}
+        return text_policies(system, loaded, decodings, args.seed, args.replan_every, **ways)
 
     return compare.run(args, models)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from control_envs import System, get_system, measure, score, simulate
 from control_envs._extras import need
 from control_envs.codec import DECIMALS, answer_pattern
 from control_envs.systems.base import Array
+from llm_agent.best_of import BestOf
 from llm_agent.flights import FILE as FLIGHTS
 from llm_agent.flights import write_flights
 from llm_agent.laws import parse_law
@@ -40,6 +41,7 @@ from llm_agent.run_folder import RunFolder
 
 DECODINGS = ("greedy", "sampled")
 STRUCTURED = "answers are kept to the format while they are written (structured output)"
+BEST_OF = "beside them the best, by the environment's reward, of N sampled answers"
 
 
 def text_policies(
@@ -50,6 +52,7 @@ def text_policies(
     replan_every: int | None = None,
     progress: Any = None,
     structured: bool = False,
+    best_of: int | None = None,
 ) -> list[Policy]:
     """Each model in each decoding as a policy for the plant.
 
@@ -58,7 +61,10 @@ def text_policies(
             than their first control.
         progress: called with the number of prompts answered since the last call.
         structured: answers are kept to the plant's format while they are written.
+        best_of: beside these, the best by the environment's reward of so many sampled answers (whole plans only).
     """
+    if best_of and replan_every:
+        raise ValueError("best_of picks whole plans: leave replan_every out")
     pattern = answer_pattern(system) if structured else None
 
     def policy(name: str, model: LLMPolicy, greedy: bool) -> Policy:
@@ -66,32 +72,43 @@ def text_policies(
             from llm_agent.receding import FirstControls
 
             return RecedingTextPolicy(name, system, FirstControls(model))
-        act = partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern)
-        return TextPolicy(name, system, act, replan_every)
+        return TextPolicy(name, system, act(model, greedy), replan_every)
 
-    return [
-        policy(f"{name} {decoding}", model, decoding == "greedy")
-        for name, model in models.items()
-        for decoding in decodings
-    ]
+    def act(model: LLMPolicy, greedy: bool) -> Callable[..., Sequence[str]]:
+        return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern)
+
+    found = []
+    for name, model in models.items():
+        found += [policy(f"{name} {decoding}", model, decoding == "greedy") for decoding in decodings]
+        if best_of:
+            found.append(BestOf(f"{name} best of {best_of}", system, act(model, False), best_of))
+    return found
 
 
 def evaluate_policies(
-    system: System, models: dict[str, LLMPolicy], states: int = STATES, seed: int = 0, structured: bool = False
+    system: System,
+    models: dict[str, LLMPolicy],
+    states: int = STATES,
+    seed: int = 0,
+    structured: bool = False,
+    best_of: int | None = None,
 ) -> Outcome:
     """Flies every model, greedy and sampled, and LQR, from the same held-out initial states.
 
     Args:
         structured: answers are kept to the plant's format while they are written.
+        best_of: beside greedy and sampled answers, the best of so many sampled ones.
 
     Returns:
         The results and the report: settings, summaries, differences of each later model from the first, stated laws.
     """
     first, *later = models
-    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in DECODINGS]
+    hows = [*DECODINGS, *([f"best of {best_of}"] if best_of else [])]
+    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in hows]
     tqdm = need("tqdm.auto", "llm").tqdm
-    with tqdm(total=2 * len(models) * states, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
-        texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured)
+    answers = (len(DECODINGS) + (best_of or 0)) * len(models) * states
+    with tqdm(total=answers, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
+        texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured, best_of=best_of)
         policies: list[Policy] = [*texts, lqr_policy(system)]
         outcome = hold(Contest(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     outcome.report["stated_laws"] = {r.name: _stated_laws(r) for r in outcome.results if _completions(r)}
@@ -203,12 +220,12 @@ def _evaluate_run(run: RunFolder, states: int | None, seed: int | None) -> dict[
 
 
 def _outcomes(
-    run: RunFolder, models: dict[str, LLMPolicy], states: int | None, seed: int | None, structured: bool = False
+    run: RunFolder, models: dict[str, LLMPolicy], states: int | None, seed: int | None, **ways: Any
 ) -> dict[str, Outcome]:
     settings = run.settings
     states = states or settings["eval_states"]
     seed = settings["eval_seed"] if seed is None else seed
-    return {n: evaluate_policies(get_system(n), models, states, seed, structured) for n in settings["systems"]}
+    return {n: evaluate_policies(get_system(n), models, states, seed, **ways) for n in settings["systems"]}
 
 
 def _write(folder: Path, reports: dict[str, Any]) -> None:
@@ -225,11 +242,20 @@ def _engine(args: argparse.Namespace) -> Any:
     return VLLMPolicy
 
 
+def _ways(args: argparse.Namespace) -> dict[str, Any]:
+    return {"structured": args.structured, "best_of": args.best_of}
+
+
+def _is_usual(args: argparse.Namespace) -> bool:
+    """Whether a run is evaluated as its own evaluation is."""
+    return not (args.structured or args.use_vllm or args.best_of)
+
+
 def _reports_of(run: RunFolder, args: argparse.Namespace) -> dict[str, Any]:
     """A run's reports: evaluated in its folder, or with other ways of answering and then only shown."""
-    if not (args.structured or args.use_vllm):
+    if _is_usual(args):
         return evaluate_run(run, args.states, args.seed)
-    outcomes = _outcomes(run, run_models(run, _engine(args)), args.states, args.seed, args.structured)
+    outcomes = _outcomes(run, run_models(run, _engine(args)), args.states, args.seed, **_ways(args))
     return {name: outcome.report for name, outcome in outcomes.items()}
 
 
@@ -245,23 +271,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=Path, default=None, help="where to write the report of other models")
     parser.add_argument("--structured", action="store_true", help=f"{STRUCTURED}; a run's own evaluation stays")
     parser.add_argument("--use-vllm", action="store_true", help="generate with vLLM; a run's own evaluation stays")
+    parser.add_argument(
+        "--best-of", type=int, default=None, metavar="N", help=f"{BEST_OF}; a run's own evaluation stays"
+    )
     args = parser.parse_args(argv)
-    if args.states is not None and args.states < 1:
-        parser.error("--states must be at least 1")
+    for name in ("states", "best_of"):
+        if (given := getattr(args, name)) is not None and given < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1")
 
     def work() -> None:
         runs = [m for m in args.models if (Path(m) / "run.json").is_file()]
         for name in runs:
             for report in _reports_of(RunFolder.open(name), args).values():
                 print(f"\n# {name}\n\n{to_markdown(report)}")
-            if not (args.structured or args.use_vllm):
+            if _is_usual(args):
                 print(try_to_report(RunFolder.open(name)), file=sys.stderr)
         others = [m for m in args.models if m not in runs]
         if others:
             engine = _engine(args)
             policies = {name: engine.from_pretrained(name) for name in others}
             system = get_system(args.system)
-            report = evaluate_policies(system, policies, args.states or STATES, args.seed or 0, args.structured).report
+            states, seed = args.states or STATES, args.seed or 0
+            report = evaluate_policies(system, policies, states, seed, **_ways(args)).report
             print(to_markdown(report))
             if args.output_dir:
                 _write(args.output_dir, {system.name: report})
