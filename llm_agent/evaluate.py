@@ -100,16 +100,19 @@ def evaluate_policies(
         best_of: beside greedy and sampled answers, the best of so many sampled ones.
 
     Returns:
-        The results and the report: settings, summaries, differences of each later model from the first, stated laws.
+        The results and the report: settings, summaries, differences of each later model from the first and of best
+        answers from LQR, stated laws.
     """
     first, *later = models
     hows = [*DECODINGS, *([f"best of {best_of}"] if best_of else [])]
     pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in hows]
+    feedback = lqr_policy(system)
+    pairs += [(f"{name} {how}", feedback.name) for name in models for how in hows[len(DECODINGS) :]]
     tqdm = need("tqdm.auto", "llm").tqdm
     answers = (len(DECODINGS) + (best_of or 0)) * len(models) * states
     with tqdm(total=answers, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
         texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured, best_of=best_of)
-        policies: list[Policy] = [*texts, lqr_policy(system)]
+        policies: list[Policy] = [*texts, feedback]
         outcome = hold(Contest(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     outcome.report["stated_laws"] = {r.name: _stated_laws(r) for r in outcome.results if _completions(r)}
     outcome.report["lqr_gains"] = lqr(system)[0].tolist()
