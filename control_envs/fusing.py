@@ -39,10 +39,16 @@ _BINARY = {
     "maximum": "{0} if ({0} > {1}) | ({0} != {0}) else {1}",
     "remainder": "np.remainder({}, {})",
 }
-_UNARY = {"negative": "-{}", "absolute": "abs({})", "logical_not": "({} == 0)"} | {
-    name: f"math.{name}({{}})" for name in ("sqrt", "exp", "tanh", "sin", "cos", "tan", "log")
+_UNARY = {"negative": "-{}", "absolute": "abs({})", "square": "{0} * {0}", "logical_not": "({} == 0)"}
+_SAME_NAME = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+_OF_MATH = {name: f"math.{name}({{}})" for name in _SAME_NAME} | {
+    "arcsin": "math.asin({})",
+    "arccos": "math.acos({})",
+    "arctan": "math.atan({})",
+    "arctan2": "math.atan2({}, {})",
+    "hypot": "math.hypot({}, {})",
 }
-_WRITTEN = _BINARY | _UNARY
+_WRITTEN = _BINARY | _UNARY | _OF_MATH
 
 
 class _Number(NDArrayOperatorsMixin):
@@ -58,7 +64,7 @@ class _Number(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs or ufunc.__name__ not in _WRITTEN:
-            return NotImplemented
+            raise TypeError(f"numpy's {ufunc.__name__} cannot be compiled; leave compiled out")
         return self._note(_WRITTEN[ufunc.__name__].format(*map(_named, inputs)))
 
     def __array_function__(self, function: Callable, types: Any, args: Sequence, kwargs: Any) -> Any:
@@ -72,7 +78,7 @@ class _Number(NDArrayOperatorsMixin):
             for condition, value in reversed(list(zip(args[0], args[1], strict=True))):
                 chosen = self._note(f"{_named(value)} if {_named(condition)} else {_named(chosen)}")
             return chosen
-        return NotImplemented
+        raise TypeError(f"numpy's {function.__name__} cannot be compiled; leave compiled out")
 
     def __bool__(self) -> bool:
         raise TypeError("a function that asks what a number is cannot be compiled: choose with np.where")
@@ -152,7 +158,7 @@ def packed(value: Any) -> Array:
     """Nested tuples of arrays (B,) as one array (leaves, W), as a function of `fused` takes them.
 
     W is B and up to 63 columns of zeros: rows a multiple of 4096 bytes apart would wait for each other in the
-    processor's store buffer, which takes six times as long.
+    processor's store buffer.
     """
     rows = list(_leaves(value))
     array = np.zeros((len(rows), padded(len(rows[0]))))
