@@ -11,8 +11,8 @@ help:           ## what there is
 train: $(VENV)/.installed  ## train the embedded model on the double integrator (SFT, GRPO, evaluation), about ten minutes
 	$(BIN)/python -m llm_agent.train_grpo $(ARGS)
 
-test: $(VENV)/.installed   ## the test suite
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: $(VENV)/.installed   ## the test suite, two files at a time
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.installed   ## the tests that train for minutes
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -5,6 +5,8 @@ import pytest
 # Tests train tiny models: nothing may be asked of a hub.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # two test files at a time have a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from control_envs import SYSTEMS
 
