@@ -45,7 +45,7 @@ def run_one(variant: Variant, seed: int, folder: Path, threads: int, extra: Sequ
     command = [sys.executable, "-m", f"llm_agent.train_{variant.kind}", "--output-dir", str(folder)]
     resumed = (folder / "run.json").is_file()
     flags = ["--resume"] if resumed else [*variant.flags, "--seed", str(seed), *extra]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     done = subprocess.run(
         [*command, *flags], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -95,7 +95,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", default=BASE, help=f"the model that runs start from (default {BASE})")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each variant (default 3)")
     parser.add_argument("--steps", type=int, default=None, help="training steps of a run (default: the preset's)")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default 1)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time (default 1); they share the cores unless OMP_NUM_THREADS is set",
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only variants whose name holds this")
     parser.add_argument("--output-dir", type=Path, default=None, help="default runs/studies/STUDY")
     parser.add_argument("--table", action="store_true", help="print the table of what is there, and train nothing")
