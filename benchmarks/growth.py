@@ -80,6 +80,8 @@ def draw(found, path):
         x, y = np.array(list(curve.items())).T
         axes.loglog(x, y, "o-", color="#0072B2", label="measured")
         axes.loglog(x, y[-1] * x / x[-1] if "a second" not in title else y[0] * x, "--", color="0.6", label="linear")
+        axes.set_xticks(x, [f"{value:,.0f}" for value in x])
+        axes.xaxis.minorticks_off()
         axes.set_title(title, fontsize="medium")
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
