@@ -63,7 +63,7 @@ def text_policies(
         structured: answers are kept to the plant's format while they are written.
         best_of: beside these, the best by the environment's reward of so many sampled answers (whole plans only).
     """
-    if best_of and replan_every:
+    if best_of is not None and replan_every:
         raise ValueError("best_of picks whole plans: leave replan_every out")
     pattern = answer_pattern(system) if structured else None
 
@@ -80,7 +80,7 @@ def text_policies(
     found = []
     for name, model in models.items():
         found += [policy(f"{name} {decoding}", model, decoding == "greedy") for decoding in decodings]
-        if best_of:
+        if best_of is not None:
             found.append(BestOf(f"{name} best of {best_of}", system, act(model, False), best_of))
     return found
 
@@ -104,10 +104,9 @@ def evaluate_policies(
         answers from LQR, stated laws.
     """
     first, *later = models
-    hows = [*DECODINGS, *([f"best of {best_of}"] if best_of else [])]
-    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in hows]
-    feedback = lqr_policy(system)
-    pairs += [(f"{name} {how}", feedback.name) for name in models for how in hows[len(DECODINGS) :]]
+    best, feedback = [] if best_of is None else [f"best of {best_of}"], lqr_policy(system)
+    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in (*DECODINGS, *best)]
+    pairs += [(f"{name} {how}", feedback.name) for name in models for how in best]
     tqdm = need("tqdm.auto", "llm").tqdm
     answers = (len(DECODINGS) + (best_of or 0)) * len(models) * states
     with tqdm(total=answers, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:

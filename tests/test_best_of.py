@@ -46,5 +46,7 @@ def test_the_commands_show_it(capsys):
     flags = ["tiny-double-integrator", "--states", "3", "--best-of", "2"]
     assert compare.main([*flags, "--replan-every", "10"]) == 2
     assert "best_of picks whole plans" in capsys.readouterr().err
+    assert compare.main([*flags[:-1], "0"]) == 2
+    assert "best_of must be at least 1" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         evaluate_command.main(["tiny-double-integrator", "--best-of", "0"])
