@@ -19,7 +19,9 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from control_envs._extras import need
 from control_envs.systems.base import Array
 
-_BINARY = {
+_SAME_NAME = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+# What each of numpy's functions is in Python.
+_WRITTEN = {
     "add": "{} + {}",
     "subtract": "{} - {}",
     "multiply": "{} * {}",
@@ -38,17 +40,17 @@ _BINARY = {
     "minimum": "{0} if ({0} < {1}) | ({0} != {0}) else {1}",
     "maximum": "{0} if ({0} > {1}) | ({0} != {0}) else {1}",
     "remainder": "np.remainder({}, {})",
-}
-_UNARY = {"negative": "-{}", "absolute": "abs({})", "square": "{0} * {0}", "logical_not": "({} == 0)"}
-_SAME_NAME = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-_OF_MATH = {name: f"math.{name}({{}})" for name in _SAME_NAME} | {
+    "negative": "-{}",
+    "absolute": "abs({})",
+    "square": "{0} * {0}",
+    "logical_not": "({} == 0)",
+    **{name: f"math.{name}({{}})" for name in _SAME_NAME},
     "arcsin": "math.asin({})",
     "arccos": "math.acos({})",
     "arctan": "math.atan({})",
     "arctan2": "math.atan2({}, {})",
     "hypot": "math.hypot({}, {})",
 }
-_WRITTEN = _BINARY | _UNARY | _OF_MATH
 
 
 class _Number(NDArrayOperatorsMixin):

@@ -261,13 +261,14 @@ class _Loops:
         some = ruler.start((np.zeros(1),) * system.n)
         self.step = fused(partial(ruler.step, hold=True), some, some.v, 0)
         self.metrics = fused(lambda *flown: tuple(vars(ruler.metrics(*flown)).values()), some, 0)
-        self._score = lambda version, *flown: score(ruler.metrics(*flown), version).total
         self._some, self._totals = some, dict[str, Callable[..., Array]]()
 
     def total(self, version: str) -> Callable[..., Array]:
         """The score under one reward version."""
         if version not in self._totals:
-            self._totals[version] = fused(partial(self._score, version), self._some, 0)
+            self._totals[version] = fused(
+                lambda *flown: score(self.ruler.metrics(*flown), version).total, self._some, 0
+            )
         return self._totals[version]
 
 
