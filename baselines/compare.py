@@ -11,172 +11,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from baselines.best_reward import best_rewards
-from baselines.commands import guarded, systems_named
-from baselines.evaluation import Result, evaluate, paired_difference, to_dict
-from baselines.files import write_json, write_text
-from baselines.flying import NOMINAL, Scenario
-from baselines.optimum import Optimum, solve_all
-from baselines.policies import MPCPolicy, OptimalPlan, Policy, finite_horizon_lqr_policy, lqr_policy
-from baselines.ppo_policy import trained_policies
-from baselines.tables import (
-    COST_RATIO,
-    MAIN,
-    MORE,
-    REWARD_SHARE,
-    SUCCESS,
-    paired_table,
-    policy_table,
-    table,
-    timing_table,
-)
+from baselines.controllers.classical import MPCPolicy, finite_horizon_lqr_policy, lqr_policy
+from baselines.controllers.policy import Policy
+from baselines.controllers.ppo_policy import trained_policies
+from baselines.evaluation.comparison import STATES, Comparison, compare, to_markdown, write
+from baselines.evaluation.rollout import Scenario
+from baselines.evaluation.tables import timing_table
+from baselines.figures.comparison import draw_all
 from control_envs import SYSTEMS, System
-from control_envs._extras import need
-from control_envs.systems.base import Array
+from control_envs.systems import get_systems
+from control_envs.utils.commands import guarded
+from control_envs.utils.moved import old_names
+
+__getattr__ = old_names(
+    __name__,
+    {
+        "Contest": "baselines.evaluation.Comparison",
+        "Outcome": "baselines.evaluation.ComparisonResult",
+        "hold": "baselines.evaluation.compare",
+    },
+)
 
 CLASSICAL = ("lqr", "finite-horizon-lqr", "mpc", "ppo")
-PAIRED = ("reward_1.3", "cost_ratio", "success")
-STATES = 500
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What is compared: policies on one plant from held-out states, nominally and in other scenarios.
-
-    Attributes:
-        skipped: policy name to why it is left out.
-        pairs: names whose paired differences are reported; by default each policy against the first.
-        seed: of the held-out states and of all noise.
-        best_reward: find the best 1.3 reward from each state too (about a tenth of a second a state, then kept).
-        cache: keep optima on disk.
-    """
-
-    system: System
-    policies: Sequence[Policy]
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    pairs: Sequence[tuple[str, str]] | None = None
-    states: int = STATES
-    seed: int = 0
-    scenarios: Sequence[Scenario] = ()
-    best_reward: bool = False
-    cache: bool = True
-    progress: bool = True
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Nominal results, the states they are from, and the report of everything as plain values."""
-
-    results: list[Result]
-    x0: Array
-    report: dict[str, Any]
-
-
-def hold(contest: Contest) -> Outcome:
-    """Flies every policy in every scenario."""
-    system = contest.system
-    x0, results = _fly_all(contest, NOMINAL)
-    others = {s.name: _fly_all(contest, s)[1] for s in contest.scenarios}
-    report = {
-        "system": system.to_dict(),
-        "states": {"split": "test", "seed": contest.seed, "count": contest.states},
-        "with_optimum": int(np.isfinite(results[0].values["cost"]).sum()),
-        "policies": to_dict(results),
-        "skipped": dict(contest.skipped),
-        "paired": _paired(contest, results),
-        "scenarios": {name: to_dict(of_scenario) for name, of_scenario in others.items()},
-    }
-    return Outcome(results, x0, report)
-
-
-def _paired(contest: Contest, results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The pairs asked for; by default every policy against the first."""
-    by_name = {r.name: r for r in results[1:]}
-    first, *later = by_name or [""]
-    pairs = [(name, first) for name in later] if contest.pairs is None else contest.pairs
-    return [paired_difference(by_name[a], by_name[b], measure) for a, b in pairs for measure in PAIRED]
-
-
-def _fly_all(contest: Contest, scenario: Scenario) -> tuple[Array, list[Result]]:
-    """The optimum of the plant as policies know it, then every policy; the ruler is the true plant's optimum."""
-    x0 = scenario.initial_states(contest.system, contest.states, "test", contest.seed)
-    true_plant = scenario.true_plant(contest.system)
-    known = _optima(contest, contest.system, x0)
-    ruler = known if true_plant is contest.system else _optima(contest, true_plant, x0)
-    best = None
-    if contest.best_reward and scenario is NOMINAL:
-        with _bar(contest, f"best rewards on {contest.system.name}", len(x0)) as bar:
-            best = best_rewards(contest.system, x0, cache=contest.cache, progress=bar.update, optima=known)
-    results = [
-        evaluate(policy, contest.system, x0, ruler.cost, scenario, contest.seed, best, contest.progress)
-        for policy in (OptimalPlan(known), *contest.policies)
-    ]
-    return x0, results
-
-
-def _optima(contest: Contest, system: System, x0: Array) -> Optimum:
-    with _bar(contest, f"optima on {system.name}", len(x0)) as bar:
-        return solve_all(system, x0, contest.cache, bar.update)
-
-
-def _bar(contest: Contest, title: str, total: int) -> Any:
-    tqdm = need("tqdm.auto", "baselines").tqdm
-    return tqdm(total=total, desc=title, disable=not contest.progress, dynamic_ncols=True, leave=False)
-
-
-# -- report --------------------------------------------------------------------------------------------------
-
-
-def to_markdown(report: Mapping[str, Any], brief: bool = False) -> str:
-    """The report of one plant, without what differs from run to run (times); ``brief`` is the main table alone."""
-    states, policies = report["states"], report["policies"]
-    columns = MAIN + ((REWARD_SHARE,) if any("reward_share" in p["measures"] for p in policies.values()) else ())
-    parts = [
-        f"## {report['system']['name']}",
-        f"{states['count']} held-out initial states (split {states['split']}, seed {states['seed']}), from "
-        f"{report['with_optimum']} of which a plan keeps the bounds; [95 % bootstrap intervals]. A flight that breaks "
-        "the bounds can cost less than J*; means over those that keep them stand apart.",
-        policy_table(policies, columns, report["skipped"]),
-    ]
-    if brief:
-        return "\n\n".join(parts) + "\n"
-    parts.append(policy_table(policies, MORE))
-    if report["paired"]:
-        parts += ["Paired by state:", paired_table(report["paired"])]
-    if report["scenarios"]:
-        parts += ["Success % and J/J* of all flights, J* being the true plant's without noise:", _scenarios(report)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _scenarios(report: Mapping[str, Any]) -> str:
-    settings = {"nominal": report["policies"], **report["scenarios"]}
-    rows = [
-        [name, *(cell for of in settings.values() for cell in (SUCCESS.cell(of[name]), COST_RATIO.cell(of[name])))]
-        for name in report["policies"]
-    ]
-    return table(["policy", *(f"{name}: {what}" for name in settings for what in ("success %", "J/J*"))], rows)
-
-
-def write(outcome: Outcome, folder: Path, pictures: bool = True) -> None:
-    """Writes comparison_SYSTEM.json and .md, and pictures, into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = outcome.report["system"]["name"]
-    write_json(folder / f"comparison_{name}.json", outcome.report)
-    write_text(folder / f"comparison_{name}.md", to_markdown(outcome.report))
-    if pictures:
-        from baselines.pictures import draw_all
-
-        draw_all(outcome.results, outcome.x0, folder)
-
-
-# -- command -------------------------------------------------------------------------------------------------
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -260,9 +119,9 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
     """Holds and prints the comparison on every plant asked for, ``more`` giving further policies for each."""
 
     def work() -> None:
-        for system in systems_named(args.system):
+        for system in get_systems(args.system):
             policies, skipped = classical_policies(args, system)
-            contest = Contest(
+            what = Comparison(
                 system,
                 [*policies, *more(system)],
                 skipped,
@@ -272,10 +131,12 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
                 best_reward=args.best_reward,
                 cache=not args.no_cache,
             )
-            outcome = hold(contest)
-            write(outcome, args.output_dir, not args.no_pictures)
-            print(to_markdown(outcome.report, args.brief))
-            print(timing_table(outcome.report["policies"]) + "\n", file=sys.stderr)
+            comparison = compare(what)
+            write(comparison, args.output_dir)
+            if not args.no_pictures:
+                draw_all(comparison.results, comparison.x0, args.output_dir)
+            print(to_markdown(comparison.report, args.brief))
+            print(timing_table(comparison.report["policies"]) + "\n", file=sys.stderr)
 
     return guarded(work, "stopped: optima that were finished are kept, nothing else is")
 

@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 
 import benchmarks
-from llm_agent.hardware import without_denormals
+from llm_agent.training.hardware import without_denormals
 
 if __name__ == "__main__":
     with without_denormals():  # as the training commands have it, before torch starts its threads

@@ -2,7 +2,7 @@
 
     python -m benchmarks.bad_plans
 
-"Noise" is drawn anew for every control over the whole range; "pushes" hold one control drawn so for the whole flight.
+"Noise" is drawn anew for every control over the whole range; "pushes" hold one control drawn so for the whole trajectory.
 The largest advantage is in the group's standard deviations, the median over groups. Rank is Spearman's correlation of
 reward and minus the cost J within a group, on average; rewards that are all equal count as 0. Nothing is trained: it is
 what a policy that knows nothing would have to learn from.
@@ -11,14 +11,14 @@ what a policy that knows nothing would have to learn from.
 import numpy as np
 from scipy.stats import spearmanr
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from control_envs import REWARDS, SYSTEMS, measure, sample_states, score, simulate
 
 GROUPS, SIZE = 200, 16
 
 
 def groups(system, kind):
-    """Flights (GROUPS, SIZE) of bad plans."""
+    """Trajectories (GROUPS, SIZE) of bad plans."""
     rng = np.random.default_rng(0)
     x0 = sample_states(system, GROUPS)[:, None]
     times = system.horizon if kind == "noise" else 1

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch.nn import functional
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from benchmarks import best_time, operator_shares
 
 NEW, LEAST_PIECE = 57, 16
@@ -104,10 +104,10 @@ def decode(model, prompts, new=NEW):
 
 
 def sampling_rows(model, ids):
-    """The same sampled generation by transformers and by `llm_agent.sampling`."""
+    """The same sampled generation by transformers and by `llm_agent.models.sampling`."""
     from transformers import GenerationConfig
 
-    from llm_agent.sampling import sample_by_inversion
+    from llm_agent.models.sampling import sample_by_inversion
 
     settings = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.2}
     config = GenerationConfig(max_new_tokens=NEW, min_new_tokens=NEW, pad_token_id=0, **settings)
@@ -134,7 +134,7 @@ def table():
     from transformers import GenerationConfig
 
     from control_envs import format_prompt, get_system, sample_states
-    from llm_agent.tiny_model import build_tiny
+    from llm_agent.models.tiny import build_tiny
 
     model, tokenizer = build_tiny()
     model.eval()

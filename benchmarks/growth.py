@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from benchmarks import best_time
 from benchmarks.scoring import problems
 from control_envs import get_system, score_completions
@@ -36,13 +36,13 @@ def scoring(count, horizon=50):
 
 def comparing(count):
     """Seconds of MPC flying that many states."""
-    from baselines.flying import fly
-    from baselines.policies import MPCPolicy
+    from baselines.controllers.classical import MPCPolicy
+    from baselines.evaluation.rollout import rollout
     from control_envs import sample_states
 
     system = get_system("van_der_pol")
     policy = MPCPolicy(system)
-    return best_time(lambda: fly(policy, system, sample_states(system, count)), 1)
+    return best_time(lambda: rollout(policy, system, sample_states(system, count)), 1)
 
 
 def _score_for(seconds):
@@ -73,7 +73,7 @@ def measure():
 
 
 def draw(found, path):
-    from baselines.pictures import new_figure
+    from baselines.figures.comparison import new_figure
 
     figure = new_figure(9, 6)
     for axes, (title, curve) in zip(figure.subplots(2, 2).ravel(), found.items(), strict=True):

@@ -14,7 +14,7 @@ from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
 
-from baselines.tables import table as markdown
+from baselines.evaluation.tables import table as markdown
 
 STEPS, ROUNDS = 7, 3
 
@@ -42,12 +42,13 @@ def train(rewards, ours, folder, quick=False):
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import GRPOTrainer
 
-    from llm_agent.arguments import parse
-    from llm_agent.callbacks import add_phase_callbacks
-    from llm_agent.dataset import make_prompts
-    from llm_agent.models import completion_room, load_model, quicken
-    from llm_agent.process_grpo import ControlGRPOTrainer
-    from llm_agent.run_folder import RunFolder
+    from llm_agent.data.demonstrations import make_prompts
+    from llm_agent.models.lengths import completion_room
+    from llm_agent.models.loading import load_model, quicken
+    from llm_agent.storage.run_folder import RunFolder
+    from llm_agent.training.arguments import parse
+    from llm_agent.training.callbacks import add_phase_callbacks
+    from llm_agent.training.grpo import ControlGRPOTrainer
 
     class Clock(TrainerCallback):
         def __init__(self):
@@ -84,8 +85,8 @@ def train(rewards, ours, folder, quick=False):
 def table():
     import datasets
 
-    from llm_agent.hardware import without_denormals
-    from llm_agent.trl_rewards import reward_functions
+    from llm_agent.training.hardware import without_denormals
+    from llm_agent.training.rewards import reward_functions
 
     datasets.disable_progress_bars()
     theirs, ours, quick, rewarding = [], [], [], 0.0

@@ -3,10 +3,10 @@
 python -m benchmarks.hostile_text
 """
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from benchmarks import best_time
 from control_envs import format_completion, parse_completion
-from control_envs.codec import MAX_CHARS
+from control_envs.text import MAX_CHARS
 
 UNITS = ["[", "1", "1,", "1e", "+-", "nan,", " ", "0.10, ", "<CONTROLS", "</CONTROLS", "\u0661"]
 

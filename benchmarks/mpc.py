@@ -13,12 +13,12 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from baselines import tables
-from baselines.lqr import lqr
-from baselines.mpc import MPC
+from baselines.controllers.lqr import lqr
+from baselines.controllers.mpc import MPC
+from baselines.evaluation.results import tables
 from control_envs import SYSTEMS, measure, sample_states, simulate
 
-FLIGHTS = 5
+TRAJECTORIES = 5
 
 
 def do_mpc_controller(system, horizon):
@@ -48,7 +48,7 @@ def do_mpc_controller(system, horizon):
     return mpc
 
 
-def fly(system, x0, start, control):
+def rollout(system, x0, start, control):
     """One closed loop; its controls and the seconds that they took."""
     start(x0)
     x, controls, seconds = x0, [], 0.0
@@ -81,13 +81,13 @@ def contestants(system):
 
 
 def row(system):
-    x0 = 0.9 * sample_states(system, FLIGHTS)  # a little inside the box, where hard bounds always have a solution
+    x0 = 0.9 * sample_states(system, TRAJECTORIES)  # a little inside the box, where hard bounds always have a solution
     seconds, cost = {}, {}
     for name, (start, control) in contestants(system).items():
-        fly(system, x0[0], start, control)  # warm up
-        flown = [fly(system, x, start, control) for x in x0]
-        seconds[name] = sum(s for _, s in flown) / (FLIGHTS * system.horizon)
-        cost[name] = measure(simulate(system, x0, np.array([u for u, _ in flown]))).cost
+        rollout(system, x0[0], start, control)  # warm up
+        rolled_out = [rollout(system, x, start, control) for x in x0]
+        seconds[name] = sum(s for _, s in rolled_out) / (TRAJECTORIES * system.horizon)
+        cost[name] = measure(simulate(system, x0, np.array([u for u, _ in rolled_out]))).cost
     apart = np.max(np.abs(cost["ours"] / cost["do-mpc"] - 1))
     cells = [f"{1e3 * seconds['do-mpc']:.2f}", f"{1e3 * seconds['ours']:.3f}"]
     cells += [f"{seconds['do-mpc'] / seconds['ours']:.0f}", *(f"{cost[name].mean():.5f}" for name in cost)]
@@ -99,7 +99,7 @@ def table():
         return "MPC against do-mpc: skipped, since do-mpc is not installed (pip install 'control-grpo[bench]')"
     head = ["plant", "do-mpc [ms]", "ours [ms]", "times faster", "mean J, do-mpc", "mean J, ours", "costs apart"]
     rows = [row(system) for system in SYSTEMS.values()]
-    title = f"A solve of MPC in closed loop from {FLIGHTS} states, one process (`python -m benchmarks.mpc`)"
+    title = f"A solve of MPC in closed loop from {TRAJECTORIES} states, one process (`python -m benchmarks.mpc`)"
     return f"{title}\n\n{tables.table(head, rows)}"
 
 

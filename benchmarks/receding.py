@@ -1,4 +1,4 @@
-"""Receding-horizon control by the tiny model: a decision at every step against one plan a flight.
+"""Receding-horizon control by the tiny model: a decision at every step against one plan a trajectory.
 
     python -m benchmarks.receding
     python -m benchmarks.receding --model runs/latest       # any other trained tiny model
@@ -10,9 +10,9 @@ import argparse
 
 import numpy as np
 
-from baselines import tables
-from baselines.flying import fly
-from baselines.policies import RecedingTextPolicy, TextPolicy
+from baselines.controllers.text import RecedingTextPolicy, TextPolicy
+from baselines.evaluation.results import tables
+from baselines.evaluation.rollout import rollout
 from benchmarks import best_time
 from control_envs import get_system, measure, sample_states
 
@@ -23,8 +23,8 @@ MODEL = "tiny-double-integrator"
 def table(model=MODEL):
     import torch
 
-    from llm_agent.policy import LLMPolicy
-    from llm_agent.receding import FirstControls
+    from llm_agent.policies.language_model import LLMPolicy
+    from llm_agent.policies.receding import FirstControls
 
     system = get_system("double_integrator")
     policy = LLMPolicy.from_pretrained(model, max_new_tokens=66)
@@ -33,13 +33,15 @@ def table(model=MODEL):
     slow = TextPolicy("a plan a step", system, policy.act, replan_every=1)
     x0 = sample_states(system, COUNT)
     few = x0[:CHECKED]
-    same = np.array_equal(fly(quick, system, few).flights.u_written, fly(slow, system, few).flights.u_written)
-    plan = best_time(lambda: fly(once, system, x0), 3)
-    decisions = best_time(lambda: fly(quick, system, x0), 2)
-    all_plans = best_time(lambda: fly(slow, system, x0), 1)
+    same = np.array_equal(
+        rollout(quick, system, few).trajectories.u_written, rollout(slow, system, few).trajectories.u_written
+    )
+    plan = best_time(lambda: rollout(once, system, x0), 3)
+    decisions = best_time(lambda: rollout(quick, system, x0), 2)
+    all_plans = best_time(lambda: rollout(slow, system, x0), 1)
     rows = []
     for name, policy_of, seconds in (("one plan", once, plan), ("first control at every step", quick, decisions)):
-        metrics = measure(fly(policy_of, system, x0).flights)
+        metrics = measure(rollout(policy_of, system, x0).trajectories)
         cost = f"{metrics.cost.mean():.3f}"
         rows.append([name, f"{seconds:.2f}", f"{seconds / plan:.1f}", f"{100 * metrics.success.mean():.0f}", cost])
     rows.append(["a whole plan at every step", f"{all_plans:.2f}", f"{all_plans / plan:.1f}", "", ""])

@@ -9,7 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from transformers import AutoConfig
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from control_envs import REWARDS, SYSTEMS
 from llm_agent.estimate import DEVICES, GB, SHAPES, TOKENS_A_NUMBER, effort_of, reward_seconds, size_of
 

@@ -3,7 +3,7 @@
     python -m benchmarks.scoring
 
 All parse, simulate and score the same texts, in one process on one core, and must agree. The loop is what one
-writes first: a regular expression and `float` for the text, one step at a time for the flight, the terms of version
+writes first: a regular expression and `float` for the text, one step at a time for the trajectory, the terms of version
 1.3 in plain Python. It steps by the same Runge-Kutta formula, or by SciPy's `solve_ivp`. The batch is scored by
 numpy, and by compiled loops (``compiled=True``, the extra ``fast``), compiled before they are timed.
 """
@@ -21,10 +21,10 @@ import tracemalloc
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from benchmarks import best_time
 from control_envs import SYSTEMS, format_completion, sample_states, score_completions
-from control_envs.parsing import parse_completions
+from control_envs.text.batch_parser import parse_completions
 
 COUNT = 1000
 SIZES = (10, 100, 1_000, 10_000, 100_000)
@@ -139,7 +139,7 @@ def table():
     times = ["times numpy", "times compiled"]
     head = ["plant", "numpy [ms]", "compiled [ms]", "loop [ms]", *times, "loop with solve_ivp [ms]", *times]
     scored = tables.table(head, [row(system) for system in SYSTEMS.values() if system.m == 1])
-    head = ["completions", "s", "µs each", "of which parsing [s]", "flights kept [MiB]", "peak [MiB]"]
+    head = ["completions", "s", "µs each", "of which parsing [s]", "trajectories kept [MiB]", "peak [MiB]"]
     grown = tables.table(head, growth())
     return (
         f"Scoring {COUNT} completions, text to reward, one core (`python -m benchmarks.scoring`)\n\n"

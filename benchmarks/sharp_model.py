@@ -11,7 +11,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 
-from baselines.tables import table as markdown
+from baselines.evaluation.tables import table as markdown
 from benchmarks import best_time
 
 REPEATS = 15
@@ -29,8 +29,8 @@ def seconds(bf16, flush, exp):
     import datasets
 
     from benchmarks.tiny_model import batch, train_step
-    from llm_agent.hardware import without_denormals
-    from llm_agent.models import load_model, quicken
+    from llm_agent.models.loading import load_model, quicken
+    from llm_agent.training.hardware import without_denormals
 
     datasets.disable_progress_bars()
     with without_denormals() if flush else nullcontext():

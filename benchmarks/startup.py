@@ -6,7 +6,7 @@ python -m benchmarks.startup
 import subprocess
 import sys
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from benchmarks import best_time
 
 COMMANDS = (

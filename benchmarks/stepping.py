@@ -15,7 +15,7 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from baselines import tables
+from baselines.evaluation.results import tables
 from control_envs import SYSTEMS, env_id
 
 COUNT = 1024
@@ -23,7 +23,7 @@ CARTPOLE = "CartPole-v1"
 
 
 def step_time(name, mode, steps, repeats=5, **settings):
-    """Least seconds of a step of all environments, over whole flights so that restarts are in it."""
+    """Least seconds of a step of all environments, over whole trajectories so that restarts are in it."""
     envs = gym.make_vec(name, num_envs=COUNT, vectorization_mode=mode, **settings)
     envs.reset(seed=0)
     envs.action_space.seed(0)
@@ -55,10 +55,10 @@ def table():
     peer = step_time(CARTPOLE, "vector_entry_point", 500)
     rows = [[f"{CARTPOLE} (Gymnasium)", f"{1e6 * peer:.0f}", f"{COUNT / peer:,.0f}", "", "1.00", "", ""]]
     for name, system in SYSTEMS.items():
-        flight = system.horizon + 1
-        fast = step_time(env_id(name), "vector_entry_point", 8 * flight)
-        compiled = step_time(env_id(name), "vector_entry_point", 8 * flight, compiled=True)
-        slow = step_time(env_id(name), "sync", flight, 1)
+        trajectory = system.horizon + 1
+        fast = step_time(env_id(name), "vector_entry_point", 8 * trajectory)
+        compiled = step_time(env_id(name), "vector_entry_point", 8 * trajectory, compiled=True)
+        slow = step_time(env_id(name), "sync", trajectory, 1)
         cells = [f"{1e6 * fast:.0f}", f"{COUNT / fast:,.0f}", f"{slow / fast:.0f}", f"{fast / peer:.2f}"]
         cells.append(f"{compiled / peer:.2f}")
         cells.append(f"{floor_time(system) / peer:.2f}")

@@ -24,11 +24,11 @@ VARIANTS = {
 def train(steps, fourier=True, learning_rate=None, **choices):
     import torch
 
-    from llm_agent.arguments import parse
-    from llm_agent.callbacks import PrinterCallback, ProgressCallback
-    from llm_agent.dataset import make_demonstrations
-    from llm_agent.sft import TinySFTTrainer, tokenize
-    from llm_agent.tiny_model import build_tiny
+    from llm_agent.data.demonstrations import make_demonstrations
+    from llm_agent.models.tiny import build_tiny
+    from llm_agent.training.arguments import parse
+    from llm_agent.training.callbacks import PrinterCallback, ProgressCallback
+    from llm_agent.training.sft import TinySFTTrainer, tokenize
 
     with tempfile.TemporaryDirectory() as folder:
         argv = ["--model", "tiny", "--max_steps", str(steps), "--output-dir", folder, "--save_strategy", "no"]
@@ -49,9 +49,9 @@ def train(steps, fourier=True, learning_rate=None, **choices):
 
 
 def row(name, steps, choices):
-    from baselines import optimum
+    from baselines.optimum import solver as optimum
     from control_envs import format_prompt, get_system, sample_states, score_completions
-    from llm_agent.policy import LLMPolicy
+    from llm_agent.policies.language_model import LLMPolicy
 
     model, tokenizer, seconds = train(steps, **choices)
     system = get_system("double_integrator")

@@ -15,7 +15,7 @@ def model(**changes):
     import torch
     from transformers import LlamaForCausalLM
 
-    from llm_agent.tiny_model import build_tiny
+    from llm_agent.models.tiny import build_tiny
 
     built, tokenizer = build_tiny()
     attention = changes.pop("attention", "eager")
@@ -33,8 +33,8 @@ def model(**changes):
 
 
 def demonstrations(tokenizer, count=BATCH):
-    from llm_agent.dataset import make_demonstrations
-    from llm_agent.sft import tokenize
+    from llm_agent.data.demonstrations import make_demonstrations
+    from llm_agent.training.sft import tokenize
 
     rows, _ = make_demonstrations(["double_integrator"], count)
     return tokenize(rows, tokenizer)
@@ -68,7 +68,7 @@ def train_step(net, ids, labels, bf16, loss=None):
 
 
 def steps_table():
-    from llm_agent.hardware import hardware
+    from llm_agent.training.hardware import hardware
 
     native = hardware().get("bf16", True)
     variants = {
@@ -95,7 +95,7 @@ def steps_table():
 
 
 def batches_table():
-    from llm_agent.hardware import hardware
+    from llm_agent.training.hardware import hardware
 
     net, tokenizer = model()
     ids, labels = batch(tokenizer)
@@ -111,7 +111,7 @@ def batches_table():
 def optimizer_table():
     import torch
 
-    from llm_agent.optim import MuonAdamW
+    from llm_agent.training.optim import MuonAdamW
 
     net, _ = model()
     for p in net.parameters():
@@ -125,7 +125,7 @@ def optimizer_table():
 
 def generation_table():
     from control_envs import format_prompt, get_system, sample_states
-    from llm_agent.policy import LLMPolicy
+    from llm_agent.policies.language_model import LLMPolicy
 
     policy = LLMPolicy(*model(), max_new_tokens=57)
     system = get_system("double_integrator")
@@ -140,7 +140,7 @@ def generation_table():
 
 def profile_table(top=10):
     """Where a training step's time goes, by operator."""
-    from llm_agent.hardware import hardware
+    from llm_agent.training.hardware import hardware
 
     net, tokenizer = model()
     step = train_step(net, *batch(tokenizer), hardware().get("bf16", True))

@@ -2,19 +2,33 @@
 
 Importing this package registers, for every plant, a numeric and a text environment:
 ``DoubleIntegrator-v0``, ``DoubleIntegratorText-v0``, ``VanDerPol-v0``, ``VanDerPolText-v0``, ... Plants of your own
-join them by `register_system`, or by an entry point of your package (`control_envs.registration`).
+join them by `register_system`, or by an entry point of your package (`control_envs.envs.registration`).
 """
 
-from control_envs.codec import format_completion, format_prompt, parse_completion
-from control_envs.metrics import Metrics, measure
-from control_envs.registration import env_id, register_all, register_system
+from control_envs.dynamics.trajectory import Trajectory, simulate
+from control_envs.envs.registration import env_id, register_all, register_system
 from control_envs.rewards import REWARDS, Score, get_reward, score
-from control_envs.scoring import score_completions
-from control_envs.splits import sample_states
+from control_envs.rewards.metrics import Metrics, measure
 from control_envs.systems import SYSTEMS, System, get_system
-from control_envs.trajectory import Trajectory, simulate
+from control_envs.systems.initial_states import sample_states
+from control_envs.text import format_completion, format_prompt, parse_completion
+from control_envs.text.scoring import score_completions
+from control_envs.utils.moved import keep_old_modules
 
 register_all()
+keep_old_modules(
+    {
+        "control_envs.codec": "control_envs.text",
+        "control_envs.metrics": "control_envs.rewards.metrics",
+        "control_envs.riccati": "control_envs.dynamics.riccati",
+        "control_envs.running": "control_envs.rewards.running",
+        "control_envs.scoring": "control_envs.text.scoring",
+        "control_envs.splits": "control_envs.systems.initial_states",
+        "control_envs.trajectory": "control_envs.dynamics.trajectory",
+        "control_envs.wrappers": "control_envs.envs.wrappers",
+    },
+    {"CompiledFlights": "CompiledTrajectories", "FlightsInProgress": "RunningTrajectories"},
+)
 
 __all__ = [
     "REWARDS",

@@ -1,10 +1,11 @@
-"""Your own feedback law against LQR, MPC and the optimum, on 50 held-out states.
+"""Your own state feedback against LQR, MPC and the optimum, on 50 held-out states.
 
 python examples/against_mpc.py
 """
 
-from baselines.compare import Contest, hold, to_markdown
-from baselines.policies import Feedback, MPCPolicy, lqr_policy
+from baselines.controllers.classical import MPCPolicy, lqr_policy
+from baselines.controllers.policy import Feedback
+from baselines.evaluation.comparison import Comparison, compare, to_markdown
 from control_envs import get_system
 
 system = get_system("double_integrator_hard")
@@ -16,5 +17,5 @@ def cautious(x, k):
 
 
 policies = [lqr_policy(system), MPCPolicy(system), Feedback("cautious", cautious)]
-outcome = hold(Contest(system, policies, states=50, progress=False))
-print(to_markdown(outcome.report, brief=True))
+comparison = compare(Comparison(system, policies, states=50, progress=False))
+print(to_markdown(comparison.report, brief=True))

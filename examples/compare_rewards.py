@@ -1,24 +1,24 @@
-"""What each reward version says of the same flights, term by term.
+"""What each reward version says of the same trajectories, term by term.
 
 python examples/compare_rewards.py
 """
 
 import numpy as np
 
-from baselines.lqr import fly_feedback, lqr
+from baselines.controllers.lqr import lqr, simulate_feedback
 from control_envs import REWARDS, get_system, measure, score, simulate
 
 system, x0 = get_system("double_integrator"), np.array([0.7, 0.3])
-flights = {
-    "LQR": fly_feedback(system, x0, lqr(system)[0]),
-    "half of LQR's gains": fly_feedback(system, x0, 0.5 * lqr(system)[0]),
+trajectories = {
+    "LQR": simulate_feedback(system, x0, lqr(system)[0]),
+    "half of LQR's gains": simulate_feedback(system, x0, 0.5 * lqr(system)[0]),
     "nothing": simulate(system, x0, np.zeros((50, 1))),
     "full force": simulate(system, x0, np.full((50, 1), 3.0)),
 }
-for name, flight in flights.items():
-    metrics = measure(flight)
+for name, trajectory in trajectories.items():
+    metrics = measure(trajectory)
     print(f"\n{name}: J {metrics.cost:.1f}, final error {metrics.final_error:.3f}, violations {metrics.violations:.0f}")
     for version in REWARDS:
-        result = score(flight, version)
+        result = score(trajectory, version)
         terms = ", ".join(f"{term} {float(value):.1f}" for term, value in result.terms.items())
         print(f"  {version}: {float(result.total):9.1f}  = {terms}")

@@ -8,8 +8,8 @@ In a package of your own an entry point makes it known to every command as well 
 
 import gymnasium as gym
 
-from baselines.lqr import fly_feedback, lqr
-from baselines.optimum import solve
+from baselines.controllers.lqr import lqr, simulate_feedback
+from baselines.optimum.solver import solve
 from control_envs import System, format_completion, register_system
 
 
@@ -39,7 +39,7 @@ env = gym.make("TankText-v0")
 prompt, info = env.reset(seed=0)
 print(prompt)
 plant = env.unwrapped.system
-plan = fly_feedback(plant, info["x0"], lqr(plant)[0], decimals=2).u
+plan = simulate_feedback(plant, info["x0"], lqr(plant)[0], decimals=2).u
 _, reward, _, _, info = env.step(format_completion(plan, "LQR's own plan"))
 ratio = info["metrics"]["cost"] / solve(plant, info["x0"]).cost
 print(f"reward {reward:.1f}, J/J* {ratio:.3f}, success {bool(info['metrics']['success'])}")

@@ -1,4 +1,4 @@
-"""GRPO on a reward of your own, by TRL's own trainer: any function of the flight that a completion leads to.
+"""GRPO on a reward of your own, by TRL's own trainer: any function of the trajectory that a completion leads to.
 
 python examples/custom_reward.py
 """
@@ -7,8 +7,8 @@ import numpy as np
 from trl import GRPOConfig, GRPOTrainer
 
 from control_envs import get_system, parse_completion, simulate
-from llm_agent.dataset import make_prompts
-from llm_agent.models import load_model
+from llm_agent.data.demonstrations import make_prompts
+from llm_agent.models.loading import load_model
 
 SYSTEM = get_system("double_integrator")
 

@@ -21,4 +21,4 @@ envs = gym.make_vec("VanDerPol-v0", num_envs=1000, vectorization_mode="vector_en
 envs.action_space.seed(0)
 envs.reset(seed=0)
 returns = sum(envs.step(envs.action_space.sample())[1] for _ in range(50))
-print(f"a thousand Van der Pol flights at once: mean return {returns.mean():.2f}")
+print(f"a thousand Van der Pol trajectories at once: mean return {returns.mean():.2f}")

@@ -5,13 +5,14 @@ python examples/receding_horizon.py
 
 from functools import partial
 
-from baselines.evaluation import evaluate
-from baselines.flying import Scenario
-from baselines.optimum import solve_all
-from baselines.policies import RecedingTextPolicy, TextPolicy, lqr_policy
+from baselines.controllers.classical import lqr_policy
+from baselines.controllers.text import RecedingTextPolicy, TextPolicy
+from baselines.evaluation.results import evaluate
+from baselines.evaluation.rollout import Scenario
+from baselines.optimum.solver import solve_all
 from control_envs import get_system, sample_states
-from llm_agent.policy import LLMPolicy
-from llm_agent.receding import FirstControls
+from llm_agent.policies.language_model import LLMPolicy
+from llm_agent.policies.receding import FirstControls
 
 system = get_system("double_integrator")
 model = LLMPolicy.from_pretrained("tiny-double-integrator")

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from trl import GRPOConfig, GRPOTrainer, chat_template_utils
 
-from llm_agent.trl_environment import Flight, questions
+from llm_agent.integrations.trl_environment import ControlEnvironment, questions
 
 
 def small_qwen():
@@ -35,7 +35,7 @@ def main(model, tokenizer, **length):
             processing_class=tokenizer,
             args=GRPOConfig(folder, per_device_train_batch_size=4, num_generations=4, report_to="none", **length),
             train_dataset=questions(["double_integrator"], 400),
-            environment_factory=Flight,
+            environment_factory=ControlEnvironment,
         )
         trainer.train()
     print([row for row in trainer.state.log_history if "reward" in row][-1]["reward"])

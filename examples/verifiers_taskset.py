@@ -12,13 +12,13 @@ import verifiers.v1 as vf
 from control_envs import format_completion, format_prompt, get_system, sample_states, score_completions
 
 
-class FlightData(vf.TaskData):
+class ControlData(vf.TaskData):
     system: str
     x0: list[float]
     reward_version: str
 
 
-class FlightTask(vf.Task[FlightData]):
+class ControlTask(vf.Task[ControlData]):
     @vf.reward
     async def control(self, trace: vf.Trace) -> float:
         """The environment's own reward of the answer."""
@@ -28,27 +28,27 @@ class FlightTask(vf.Task[FlightData]):
         return float(scores.total[0])
 
 
-class FlightsConfig(vf.TasksetConfig):
+class ControlConfig(vf.TasksetConfig):
     system: str = "double_integrator"
     split: str = "test"  # held-out initial states; "train" for those to train on
     count: int = 500
     reward_version: str = "1.3"
 
 
-class FlightTaskset(vf.Taskset[FlightTask, FlightsConfig]):
+class ControlTaskset(vf.Taskset[ControlTask, ControlConfig]):
     def load(self):
         system, version = get_system(self.config.system), self.config.reward_version
         for x in sample_states(system, self.config.count, self.config.split):
             prompt = format_prompt(system, x)
-            yield FlightTask(FlightData(prompt=prompt, system=system.name, x0=x.tolist(), reward_version=version))
+            yield ControlTask(ControlData(prompt=prompt, system=system.name, x0=x.tolist(), reward_version=version))
 
 
-__all__ = ["FlightTaskset"]
+__all__ = ["ControlTaskset"]
 
 if __name__ == "__main__":
-    task = next(iter(FlightTaskset(FlightsConfig(count=1))))
+    task = next(iter(ControlTaskset(ControlConfig(count=1))))
     info = vf.AgentInfo(config=vf.AgentConfig())
-    trace = vf.Trace(task=vf.TraceTask(type="FlightTask", data=task.data), agent=info)
+    trace = vf.Trace(task=vf.TraceTask(type="ControlTask", data=task.data), agent=info)
     trace.root_reply = format_completion([[0.0]] * 50, "do nothing")
     asyncio.run(task.score(trace))
     print(task.data.prompt, trace.info["verdict"], trace.reward, sep="\n")

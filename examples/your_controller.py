@@ -1,4 +1,4 @@
-"""Your own feedback law on every plant with one control, under every reward version.
+"""Your own state feedback on every plant with one control, under every reward version.
 
 python examples/your_controller.py
 """

@@ -1,7 +1,7 @@
 """One episode as an animated GIF: language models, LQR and MPC side by side from the same state.
 
 python -m llm_agent.animate                                         # the model that comes with the package
-python -m llm_agent.animate runs/latest --x0 0.4,-0.2 --into flight.gif
+python -m llm_agent.animate runs/latest --x0 0.4,-0.2 --into trajectory.gif
 python -m llm_agent.animate tiny-van-der-pol --policies mpc         # any run, model folder or hub id
 """
 
@@ -15,17 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.animation import check_name, frames, write_gif
-from baselines.commands import guarded
-from baselines.evaluation import Result, evaluate
-from baselines.optimum import solve
-from baselines.policies import MPCPolicy, Policy, lqr_policy
+from baselines.controllers.classical import MPCPolicy, lqr_policy
+from baselines.controllers.policy import Policy
+from baselines.evaluation.results import Result, evaluate
+from baselines.figures.animation import check_name, frames, write_gif
+from baselines.optimum.solver import solve
 from control_envs import System, get_system
-from control_envs.codec import DECIMALS
 from control_envs.envs import checked_x0
-from control_envs.systems.base import Array
-from llm_agent.checkpoints import PROVENANCE, SHIPPED
-from llm_agent.run_folder import RunFolder
+from control_envs.text import DECIMALS
+from control_envs.utils.commands import guarded
+from control_envs.utils.types import Array
+from llm_agent.models.shipped import PROVENANCE, SHIPPED
+from llm_agent.storage.run_folder import RunFolder, is_run
 
 DEFAULT = "tiny-double-integrator"
 CLASSICAL: dict[str, Callable[[System], Policy]] = {"lqr": lqr_policy, "mpc": MPCPolicy}
@@ -33,7 +34,7 @@ CLASSICAL: dict[str, Callable[[System], Policy]] = {"lqr": lqr_policy, "mpc": MP
 
 def plant_of(model: str) -> str:
     """The plant that a run or a model that comes with the package was trained on first; else the double integrator."""
-    if (Path(model) / "run.json").is_file():
+    if is_run(model):
         return RunFolder.open(model).settings["systems"][0]
     record = SHIPPED / model / PROVENANCE
     return json.loads(record.read_text())["settings"]["systems"][0] if record.is_file() else "double_integrator"
@@ -69,18 +70,18 @@ def classical(names: str, system: System) -> list[Policy]:
 
 def text_models(models: Sequence[str], system: System, sampled: bool, seed: int) -> list[Policy]:
     """Each model of each run as a policy, by its name without the run's where there is only one run."""
-    from llm_agent.compare import load
-    from llm_agent.evaluate import text_policies
+    from llm_agent.evaluation.models import load_policies
+    from llm_agent.policies.text_policies import text_policies
 
-    loaded = {name: model for given in models for name, model in load(given).items()}
+    loaded = {name: model for given in models for name, model in load_policies(given).items()}
     if len(models) == 1:
         loaded = {name.rpartition(" ")[2]: model for name, model in loaded.items()}
     return text_policies(system, loaded, ["sampled" if sampled else "greedy"], seed)
 
 
 def outcome(result: Result) -> str:
-    """What came of a flight, in a few words."""
-    if not result.answered[0]:
+    """What came of a trajectory, in a few words."""
+    if not result.valid[0]:
         return f"no plan: {next(iter(result.verdicts))}"
     ratio, broke = result.values["cost_ratio"][0], result.values["violated"][0] > 0
     cost = f"J/J* = {ratio:.3f}" if np.isfinite(ratio) else f"J = {result.values['cost'][0]:.2f}"
@@ -91,8 +92,8 @@ def animate(policies: Sequence[Policy], system: System, x0: Array, path: Path) -
     """Flies each policy from x0 (n,) and writes the animation."""
     reference = np.array([solve(system, x0).cost])
     results = [evaluate(policy, system, x0[None], reference) for policy in policies]
-    flights = {r.name: r.flights[0] for r in results}
-    write_gif(path, list(frames(flights, {r.name: outcome(r) for r in results})), system)
+    trajectories = {r.name: r.trajectories[0] for r in results}
+    write_gif(path, list(frames(trajectories, {r.name: outcome(r) for r in results})), system)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("models", nargs="*", default=[DEFAULT], help=f"runs, model folders or hub ids ({DEFAULT})")
     parser.add_argument("--x0", metavar="NUMBERS", help="the initial state, such as 0.4,-0.2")
-    parser.add_argument("--into", type=Path, default=Path("flight.gif"), metavar="FILE", help="(%(default)s)")
+    parser.add_argument("--into", type=Path, default=Path("trajectory.gif"), metavar="FILE", help="(%(default)s)")
     parser.add_argument("--system", help="the plant (the one that the first model was trained on)")
     parser.add_argument("--policies", default="lqr,mpc", help="classical policies beside it (%(default)s)")
     parser.add_argument("--sampled", action="store_true", help="sampled answers instead of greedy ones")

@@ -8,63 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from baselines.files import write_json
-from llm_agent.run_folder import RunFolder
-
-SHIPPED = Path(__file__).parent / "shipped"
-BASE = "tiny-base"
-PROVENANCE = "provenance.json"
-
-
-def shipped() -> list[str]:
-    """Names of the models that come with the package."""
-    return sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{PROVENANCE}"))
-
-
-def find(name: str | Path) -> Path | None:
-    """The folder of a model that comes with the package, or None."""
-    folder = SHIPPED / str(name)
-    return folder if str(name) in shipped() else None
-
-
-def ship(run: RunFolder, name: str, root: Path = SHIPPED) -> Path:
-    """Makes a shipped model of what a run has come to.
-
-    The weights are stored in half precision; ``provenance.json`` holds the run's record (command, seed, versions,
-    machine, commit, seconds), its evaluation and, where it began as a shipped model, that model's record as ``start``.
-
-    Raises:
-        ValueError: the run has no evaluated model, or the name is no plain one.
-    """
-    from llm_agent.models import load_model
-
-    if not name.replace("-", "").isalnum():
-        raise ValueError(f"a model's name is letters, digits and dashes, not {name!r}")
-    evaluation, start = run.evaluation(), record_of(run.settings["model"])
-    model, tokenizer = load_model(run.path)
-    folder = root / name
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    model.half().save_pretrained(str(folder))
-    tokenizer.save_pretrained(folder)
-    lineage = {"start": start} if start else {}
-    write_json(folder / PROVENANCE, {**run.record, **lineage, "evaluation": evaluation})
-    return folder
-
-
-def record_of(name: str) -> dict[str, Any]:
-    """The record of the run that made a shipped model, without its evaluation; empty for any other model."""
-    folder = find(name)
-    record = json.loads((folder / PROVENANCE).read_text()) if folder else {}
-    record.pop("evaluation", None)
-    return record
+from llm_agent.models.shipped import PROVENANCE, SHIPPED, shipped
+from llm_agent.models.shipping import ship
+from llm_agent.storage.run_folder import RunFolder
 
 
 def main(argv: Sequence[str] | None = None) -> int:

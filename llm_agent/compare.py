@@ -10,53 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 from baselines import compare
-from baselines.policies import Policy
-from control_envs import System, format_prompt, sample_states
-from llm_agent.evaluate import BEST_OF, DECODINGS, STRUCTURED, run_models, text_policies
-from llm_agent.policy import LLMPolicy
-from llm_agent.run_folder import RunFolder
-
-_PROBES = 4
-
-
-@cache
-def load(name: str) -> dict[str, LLMPolicy]:
-    """The models of a run folder, or the one of a model folder or hub id, by the names they have in tables."""
-    if (Path(name) / "run.json").is_file():
-        run = RunFolder.open(name)
-        return {f"{run.path.name} {phase}": model for phase, model in run_models(run).items()}
-    return {Path(name).name: LLMPolicy.from_pretrained(name)}
-
-
-def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
-    """Makes sure that models of different names are different.
-
-    Raises:
-        ValueError: two of them have the same tokenizer and the same logits, as when an adapter was left out.
-    """
-    import torch
-
-    from llm_agent.chat import encode
-
-    prompts = [format_prompt(system, x) for x in sample_states(system, _PROBES)]
-    seen: dict[tuple[str, bytes], str] = {}
-    for name, policy in models.items():
-        logits = []
-        for ids in encode(policy.tokenizer, prompts).input_ids:
-            with torch.inference_mode():
-                tokens = torch.tensor([ids], device=policy.model.device)
-                logits.append(policy.model(input_ids=tokens, use_cache=False).logits[0, -1].float().cpu())
-        key = (str(sorted(policy.tokenizer.get_vocab().items())), torch.stack(logits).numpy().tobytes())
-        if key in seen:
-            raise ValueError(
-                f"{seen[key]} and {name} are the same model: they give the same answers to {_PROBES} problems. Was an "
-                "adapter left out, or one model named twice?"
-            )
-        seen[key] = name
+from baselines.controllers.policy import Policy
+from control_envs import System
+from llm_agent.evaluation.models import load_policies, refuse_twins
+from llm_agent.policies.text_policies import BEST_OF, DECODINGS, STRUCTURED, text_policies
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,11 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def models(system: System) -> list[Policy]:
-        loaded = {name: model for given in args.models for name, model in load(given).items()}
+        loaded = {name: model for given in args.models for name, model in load_policies(given).items()}
         refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
-        ways = {"structured": args.structured, "best_of": args.best_of}
-        return text_policies(system, loaded, decodings, args.seed, args.replan_every, **ways)
+        options = {"structured": args.structured, "best_of": args.best_of}
+        return text_policies(system, loaded, decodings, args.seed, args.replan_every, **options)
 
     return compare.run(args, models)
 

@@ -1,4 +1,4 @@
-"""Try a model: choose a state, watch it write the plan, and see the flight against LQR and MPC.
+"""Try a model: choose a state, watch it write the plan, and see the trajectory against LQR and MPC.
 
     python -m llm_agent.play                                       # a page in the browser, for this machine alone
     python -m llm_agent.play runs/latest --system van_der_pol
@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from baselines.commands import guarded
 from control_envs import System, get_system
-from control_envs._extras import need
+from control_envs.utils.commands import guarded
+from control_envs.utils.optional import need
 
 if TYPE_CHECKING:
-    from llm_agent.play_desk import Desk
+    from llm_agent.playground.session import Session
 
 PORT = 8000
 
@@ -33,28 +33,28 @@ def run(args: argparse.Namespace) -> None:
     system = get_system(args.system)
     for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
         need(module, extra)
-    from llm_agent.play_desk import Desk, Question
-    from llm_agent.play_terminal import numbers, play
+    from llm_agent.playground.session import Question, Session
+    from llm_agent.playground.terminal import numbers, play
 
     x0 = None if args.x0 is None else Question(system, numbers(args.x0)).x0
-    desk = Desk(args.model)
+    session = Session(args.model)
     if _in_terminal(args):
-        _load(desk, system)
-        play(desk, system, x0, not args.sampled, args.seed)
+        _load(session, system)
+        play(session, system, x0, not args.sampled, args.seed)
         return
-    from llm_agent.play_server import listen, serve
+    from llm_agent.playground.server import listen, serve
 
     with listen(args.port) as sock:
-        _load(desk, system)  # whatever is wrong with the model is said before the page opens
-        serve(desk, system.name, sock, not args.no_open)
+        _load(session, system)  # whatever is wrong with the model is said before the page opens
+        serve(session, system.name, sock, not args.no_open)
 
 
-def _load(desk: Desk, system: System) -> None:
+def _load(session: Session, system: System) -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    desk.policy(system)
+    session.policy(system)
 
 
 def _in_terminal(args: argparse.Namespace) -> bool:
@@ -87,7 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=_port, default=PORT, help="of the page; 0 for any free one (%(default)s)")
     parser.add_argument("--no-open", action="store_true", help="print the page's address and open no browser")
     parser.add_argument("--terminal", action="store_true", help="play here instead of on a page")
-    parser.add_argument("--x0", metavar="STATE", help="in the terminal: one flight, from this state, such as 0.5,-0.3")
+    parser.add_argument(
+        "--x0", metavar="STATE", help="in the terminal: one trajectory, from this state, such as 0.5,-0.3"
+    )
     parser.add_argument("--sampled", action="store_true", help="in the terminal: draw the answer (the most likely)")
     parser.add_argument("--seed", type=int, default=0, help="in the terminal: of the draw and of the first state")
     return guarded(lambda: run(parser.parse_args(argv)))

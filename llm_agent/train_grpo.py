@@ -1,4 +1,4 @@
-"""The main job: demonstrations, SFT, GRPO, evaluation on held-out states, report.
+"""The main job: demonstrations, SFT, GRPO, evaluation on held-out initial states, report.
 
     python -m llm_agent.train_grpo
     python -m llm_agent.train_grpo --system van_der_pol --reward-version 1.3 --seed 1
@@ -9,8 +9,16 @@ Every option of TRL's GRPOConfig is a flag (--help-all); --config takes them fro
 """
 
 import sys
+from collections.abc import Sequence
 
-from llm_agent.cli import train
+from llm_agent.reporting.finish import finish_run
+from llm_agent.training.cli import train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return train("grpo", __doc__, finish_run, argv)
+
 
 if __name__ == "__main__":
-    sys.exit(train("grpo", __doc__))
+    sys.exit(main())

@@ -7,8 +7,16 @@ Every option of TRL's SFTConfig is a flag (--help-all); --config takes them from
 """
 
 import sys
+from collections.abc import Sequence
 
-from llm_agent.cli import train
+from llm_agent.reporting.finish import finish_run
+from llm_agent.training.cli import train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    return train("sft", __doc__, finish_run, argv)
+
 
 if __name__ == "__main__":
-    sys.exit(train("sft", __doc__))
+    sys.exit(main())

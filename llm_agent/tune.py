@@ -10,83 +10,16 @@ it goes on. best.yaml in the study's folder is what `train_grpo --config` or `ba
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from baselines.commands import guarded
 from control_envs import SYSTEMS
-from control_envs._extras import need
 from control_envs.rewards import DEFAULT_VERSION
-from llm_agent.tune_spaces import described
-
-if TYPE_CHECKING:
-    from optuna import Study
-
-    from llm_agent.tune_search import Trials
-
-OUTPUT = Path("runs/tune")
-JOURNAL = "journal.log"
-PRUNERS = ("median", "hyperband", "none")
-NEEDS = {"grpo": (("torch", "llm"), ("trl", "llm")), "ppo": (("stable_baselines3", "ppo"), ("scipy", "baselines"))}
-
-
-def search(args: argparse.Namespace) -> None:
-    """The command's work.
-
-    Raises:
-        ValueError: a flag's value cannot be.
-        ImportError: a package is not installed.
-        OSError: a file cannot be read or written.
-    """
-    for name in ("trials", "states", "steps", "timeout"):
-        value = getattr(args, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name} must be {'positive' if name == 'timeout' else 'at least 1'}, not {value:g}")
-    for module, extra in (("optuna", "tune"), ("psutil", "tune"), ("yaml", "tune"), *NEEDS[args.kind]):
-        need(module, extra)
-    from llm_agent.tune_search import Search, say
-
-    trials = _trials(args)
-    name = args.study or f"{args.kind}-{args.system.replace(',', '+')}"
-    folder = args.output_dir or OUTPUT / name
-    study = _study(args, trials, name, folder)
-    say(f"study {name} in {args.storage or folder / JOURNAL}, trials in {folder}")
-    work = Search(study, trials, args.trials, folder)
-    try:
-        work.run(args.timeout or math.inf)
-    finally:
-        work.report()
-
-
-def _trials(args: argparse.Namespace) -> Trials:
-    if args.kind == "grpo":
-        from llm_agent.tune_grpo import GRPOTrials
-
-        return GRPOTrials(args)
-    from llm_agent.tune_ppo import PPOTrials
-
-    return PPOTrials(args)
-
-
-def _study(args: argparse.Namespace, trials: Trials, name: str, folder: Path) -> Study:
-    """The study, new or gone on with; see `llm_agent.tune_study.open_study`."""
-    import optuna
-
-    from llm_agent.tune_study import SamplerByTrial, make_pruner, open_study
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space = {key: str(entry) for key, entry in trials.space.items()}
-    task = {"kind": args.kind, **trials.task, "space": space}
-    taken = any(folder.glob("trial_*"))  # looked at before the study: other workers make a trial, then its folder
-    sampler, pruner = SamplerByTrial(args.seed), make_pruner(args.pruner, trials.length)
-    study = open_study(name, args.storage or str(folder / JOURNAL), task, sampler, pruner)
-    if taken and not study.get_trials(deepcopy=False):
-        raise ValueError(f"{folder} holds trials of another study: choose another --output-dir or --study")
-    folder.mkdir(parents=True, exist_ok=True)
-    return study
+from control_envs.utils.commands import guarded
+from llm_agent.tuning.command import JOURNAL, OUTPUT, PRUNERS, search
+from llm_agent.tuning.spaces import described
 
 
 def parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from control_envs import SYSTEMS, sample_states
-from llm_agent.dataset import demonstrate, demonstration_rows
+from llm_agent.data.demonstrations import demonstrate, demonstration_rows
 
 CHAT = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"

@@ -6,7 +6,9 @@ import difflib
 from importlib import import_module
 from pkgutil import iter_modules
 
-from control_envs.systems.base import DIVERGED, System
+from control_envs.systems.base import DIVERGED, TERMINAL_WEIGHT, System
+
+ALL = "all"  # what --system says for every plant
 
 SYSTEMS: dict[str, System] = {
     value.name: value
@@ -31,4 +33,13 @@ def get_system(system: str | System, **changes) -> System:
     return system.replace(**changes) if changes else system
 
 
-__all__ = ["DIVERGED", "SYSTEMS", "System", "get_system"]
+def get_systems(names: str) -> list[System]:
+    """The plants that ``--system`` names, with commas between, or all of them.
+
+    Raises:
+        ValueError: there is no such plant.
+    """
+    return list(SYSTEMS.values()) if names == ALL else [get_system(part) for part in names.split(",")]
+
+
+__all__ = ["ALL", "DIVERGED", "SYSTEMS", "TERMINAL_WEIGHT", "System", "get_system", "get_systems"]

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from control_envs.utils.types import Array
 
-# A flight is never clamped to its box, but floating point has an end. A state that leaves this many times
+# A trajectory is never clamped to its box, but floating point has an end. A state that leaves this many times
 # its bound has diverged and is held there, so that every later number stays finite.
 DIVERGED = 1e6
+
+# The last state's weight in J is this many times Q.
+TERMINAL_WEIGHT = 5.0
 
 
 @dataclass(frozen=True, eq=False)

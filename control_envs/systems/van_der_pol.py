@@ -1,6 +1,6 @@
 """The Van der Pol oscillator with a control force, x1' = x2, x2' = mu (1 - x1^2) x2 - x1 + u.
 
-The origin is unstable: left alone, every flight ends on the limit cycle (amplitude about 2).
+The origin is unstable: left alone, every trajectory ends on the limit cycle (amplitude about 2).
 B. van der Pol, "On relaxation-oscillations", Phil. Mag. 2 (1926).
 """
 
@@ -26,7 +26,7 @@ SYSTEM = System(
     param_ranges={"mu": (0.2, 2.0)},
 )
 
-# Weak control over a longer flight from the whole box; from about a twentieth of it (the corners where the oscillator
+# Weak control over a longer trajectory from the whole box; from about a twentieth of it (the corners where the oscillator
 # is flung out) no plan keeps the bounds. Success is a final error below 0.2, as for the default.
 HARD = SYSTEM.replace(
     name="van_der_pol_hard",

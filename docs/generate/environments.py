@@ -13,10 +13,10 @@ import numpy as np
 from matplotlib.image import imsave
 from rewards_of import rewards_section
 
-from baselines.lqr import fly_feedback, lqr
-from baselines.tables import table
+from baselines.controllers.lqr import lqr, simulate_feedback
 from control_envs import SYSTEMS, System, env_id, format_completion
-from control_envs.envs import ControlEnv, FlightEnv, TextControlEnv
+from control_envs.envs import ControlEnv, TextControlEnv, TrajectoryEnv
+from control_envs.utils.tables import table
 
 TEMPLATE = Path(__file__).with_name("environment.md")
 SHOWN = 110  # characters of a completion
@@ -35,7 +35,7 @@ def pages() -> Iterator[tuple[str, str | bytes]]:
     """Each page's and picture's path in the site, and its content."""
     yield "environments/index.md", overview()
     for name, system in SYSTEMS.items():
-        env, completion = flown(system)
+        env, completion = rolled_out(system)
         yield f"environments/{name}.png", picture(env)
         yield f"environments/{name}.md", page(system, env, completion)
 
@@ -48,11 +48,11 @@ def heading(system: System) -> str:
     return title[0].upper() + title[1:] + (f" ({variant})" if variant else "")
 
 
-def flown(system: System) -> tuple[gym.Env, str]:
+def rolled_out(system: System) -> tuple[gym.Env, str]:
     """A text environment after its first episode, seed 0, answered with LQR's plan; and that answer."""
     env = gym.make(env_id(system.name, text=True), render_mode="rgb_array", disable_env_checker=True)
     _, info = env.reset(seed=0)
-    plan = fly_feedback(system, info["x0"], lqr(system)[0], decimals=2).u
+    plan = simulate_feedback(system, info["x0"], lqr(system)[0], decimals=2).u
     completion = format_completion(plan, "LQR's plan")
     env.step(completion)
     return env, completion
@@ -142,7 +142,7 @@ def quantities(system: System) -> str:
 def arguments(system: System) -> str:
     """What `gym.make` takes: the environments' own arguments, then the plant's settings."""
     rows = []
-    for kind, where in ((FlightEnv, "both"), (ControlEnv, "numbers"), (TextControlEnv, "text")):
+    for kind, where in ((TrajectoryEnv, "both"), (ControlEnv, "numbers"), (TextControlEnv, "text")):
         defaults = inspect.signature(kind).parameters
         for name, meaning in described(kind).items():
             if name not in ("system", "settings"):

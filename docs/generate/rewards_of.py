@@ -1,21 +1,23 @@
-"""The rewards' part of an environment's page: every version's terms and its score of one flight, and the history."""
+"""The rewards' part of an environment's page: every version's terms and its score of one trajectory, and the history."""
 
 import inspect
 import re
 
-from baselines.tables import table
 from control_envs import REWARDS, Trajectory, rewards, score
 from control_envs.rewards import DEFAULT_VERSION, RewardSpec
+from control_envs.utils.tables import table
 
 
-def rewards_section(flight: Trajectory) -> str:
+def rewards_section(trajectory: Trajectory) -> str:
     """Markdown, with a tab for each version; the default's stands first."""
     versions = sorted(REWARDS, key=lambda version: version != DEFAULT_VERSION)
-    tabs = "\n\n".join(f'=== "{version}"\n\n{indented(version_text(REWARDS[version], flight))}' for version in versions)
+    tabs = "\n\n".join(
+        f'=== "{version}"\n\n{indented(version_text(REWARDS[version], trajectory))}' for version in versions
+    )
     return f"""## Rewards
 
-A step's reward is what it adds to the running score, so that an episode's return is the score of its flight.
-`reward_version` chooses one of these (the default is `{DEFAULT_VERSION}`). The last column is the picture's flight.
+A step's reward is what it adds to the running score, so that an episode's return is the score of its trajectory.
+`reward_version` chooses one of these (the default is `{DEFAULT_VERSION}`). The last column is the picture's trajectory.
 
 {tabs}
 
@@ -24,9 +26,9 @@ A step's reward is what it adds to the running score, so that an episode's retur
 {indented(history())}"""
 
 
-def version_text(spec: RewardSpec, flight: Trajectory) -> str:
+def version_text(spec: RewardSpec, trajectory: Trajectory) -> str:
     """One version: its terms as a table, and what else it says."""
-    result = score(flight, spec.version)
+    result = score(trajectory, spec.version)
     rows = [
         [f"`{name}`", first_line(term.func), settings(term.keywords), f"{float(result.terms[name]):.2f}"]
         for name, term in spec.terms.items()

@@ -1,0 +1,58 @@
+"""LQR, finite-horizon LQR and MPC as policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from baselines.controllers.lqr import lqr
+from baselines.controllers.mpc import MPC, Plan
+from baselines.controllers.policy import OK, Controller, Feedback
+from control_envs import System
+from control_envs.dynamics import finite_horizon_lqr
+from control_envs.utils.types import Array
+
+
+def lqr_policy(system: System) -> Feedback:
+    """The infinite-horizon LQR; the plant saturates its controls."""
+    K, _ = lqr(system)
+    return Feedback("LQR", lambda x, k: system.saturate(-x @ K.T))
+
+
+def finite_horizon_lqr_policy(system: System) -> Feedback:
+    """The time-varying LQR of the trajectory's own horizon and terminal cost."""
+    K, _ = finite_horizon_lqr(system)
+    return Feedback("finite-horizon LQR", lambda x, k: system.saturate(-x @ K[k].T))
+
+
+class MPCPolicy:
+    """Model predictive control; keyword arguments are `baselines.controllers.mpc.MPC`'s."""
+
+    def __init__(self, system: System, name: str = "MPC", **settings: Any):
+        self.name, self._mpc = name, MPC(system, **settings)
+
+    def start(self, x0: Array) -> Controller:
+        return _MPCController(self._mpc, len(x0))
+
+    def decisions(self, horizon: int) -> int:
+        return horizon
+
+
+class _MPCController:
+    def __init__(self, mpc: MPC, count: int):
+        self._mpc = mpc
+        self._plans: list[Plan | None] = [None] * count
+        self.verdicts = np.full(count, OK, dtype=object)
+
+    def control(self, x: Array, k: int) -> Array:
+        controls = np.zeros((len(x), self._mpc.system.m))
+        for i, state in enumerate(x):
+            if self.verdicts[i] == "failed":
+                continue  # nothing this trajectory does counts any more
+            plan = self._plans[i] = self._mpc.plan(state, self._plans[i])
+            if plan.status != "solved":
+                self.verdicts[i] = plan.status
+            if plan.status != "failed":
+                controls[i] = self._mpc.system.saturate(plan.u[0])
+        return controls

@@ -1,0 +1,123 @@
+"""Model predictive control: at every step the optimal control problem from the state reached, of which the first
+control is applied (Rawlings, Mayne & Diehl, "Model Predictive Control", 2nd ed. 2017).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from baselines.controllers.lqr import lqr
+from baselines.controllers.ocp import OptimalControlProblem, Solution, is_linear
+from control_envs import System
+from control_envs.rewards.metrics import TOLERANCE
+from control_envs.utils.types import Array
+
+Status = Literal["solved", "soft", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The answer from one state.
+
+    Attributes:
+        status: "solved"; "soft" where no plan that keeps the state bounds was found and this one leaves them as
+            little as possible; "failed" where no solver converged, and then x and u are no answer.
+        x: predicted states (N+1, n).
+        u: controls (N, m).
+        message: the solver's own words.
+    """
+
+    status: Status
+    x: Array
+    u: Array
+    message: str
+
+
+class MPC:
+    """Receding-horizon control of one plant.
+
+    A convex QP for a linear plant, an NLP otherwise, both on the plant's own RK4 step. Each solve starts from the
+    plan before it, shifted by one step. Where the hard problem has no solution, the state bounds become soft.
+
+    Args:
+        system: the plant, as the controller believes it to be.
+        horizon: controls looked ahead; by default half of the plant's horizon.
+        terminal: cost of the last state: "riccati" (the infinite-horizon cost of LQR at the origin), "task" (the
+            5 Q of the cost J), or a matrix (n, n) in scaled units.
+        solver: a CasADi ``conic`` plugin (linear plants) or ``nlpsol`` plugin; "auto" is HPIPM for linear plants
+            and SQP with HPIPM for others.
+        bounded: False leaves out all bounds.
+
+    Raises:
+        ValueError: unknown terminal cost or solver, or a QP solver for a plant that is not linear.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        horizon: int | None = None,
+        terminal: Literal["riccati", "task"] | ArrayLike = "riccati",
+        solver: str = "auto",
+        bounded: bool = True,
+    ):
+        self.system = system
+        self.horizon = horizon or max(1, system.horizon // 2)
+        if solver == "auto":
+            solver = "hpipm" if is_linear(system) else "sqpmethod"
+        settings: dict[str, Any] = {
+            "horizon": self.horizon,
+            "terminal": _terminal_cost(system, terminal),
+            "bounded": bounded,
+        }
+        self._hard = OptimalControlProblem(system, solver=solver, **settings)
+        # Only needed where the hard problem fails, so robustness counts and speed does not.
+        self._soft = OptimalControlProblem(system, solver="ipopt", soft=True, **settings)
+
+    def plan(self, x: ArrayLike, before: Plan | None = None) -> Plan:
+        """The plan from state x (n,); ``before`` is the plan of the previous step."""
+        x = np.asarray(x, dtype=np.float64)
+        guess = None if before is None or before.status == "failed" else _shifted(before)
+        found = self._hard.solve(x, guess)
+        if found.solved:
+            return Plan("solved", found.x, found.u, found.message)
+        found = self._soft.solve(x, guess)
+        return Plan(_soft_status(found), found.x, found.u, found.message)
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The control (m,) at state x (n,), solved afresh.
+
+        Raises:
+            RuntimeError: no solver converged.
+        """
+        plan = self.plan(x)
+        if plan.status == "failed":
+            raise RuntimeError(f"MPC found no control at x = {np.asarray(x).tolist()}: {plan.message}")
+        return self.system.saturate(plan.u[0])
+
+
+def _soft_status(found: Solution) -> Status:
+    if not found.solved:
+        return "failed"
+    return "soft" if found.slack > TOLERANCE else "solved"
+
+
+def _shifted(plan: Plan) -> tuple[Array, Array]:
+    """The rest of a plan, its last state and control held for one step more."""
+    return np.concatenate([plan.x[1:], plan.x[-1:]]), np.concatenate([plan.u[1:], plan.u[-1:]])
+
+
+def _terminal_cost(system: System, terminal: str | ArrayLike) -> Array | None:
+    if isinstance(terminal, str):
+        if terminal == "task":
+            return None
+        if terminal == "riccati":
+            return lqr(system)[1] * np.outer(system.x_scale, system.x_scale)
+        raise ValueError(f"terminal must be 'riccati', 'task' or a matrix, not {terminal!r}")
+    matrix = np.asarray(terminal, dtype=np.float64)
+    if matrix.shape != (system.n, system.n) or not np.all(np.isfinite(matrix)):
+        raise ValueError(f"terminal must be a finite ({system.n}, {system.n}) matrix, not of shape {matrix.shape}")
+    return matrix

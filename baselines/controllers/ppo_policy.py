@@ -1,0 +1,64 @@
+"""Trained PPO policies as state feedback. Nothing is unpickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from baselines.controllers.policy import Feedback
+from baselines.controllers.ppo import (
+    POLICY,
+    SETTINGS,
+    STATISTICS,
+    PPOSettings,
+    checked,
+    environments,
+    new_model,
+    read_run,
+)
+from control_envs import System
+from control_envs.envs import ControlEnv
+from control_envs.utils.optional import need
+from control_envs.utils.types import Array
+
+
+def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
+    """A trained policy as a state feedback; nothing is unpickled.
+
+    Raises:
+        ValueError: the folder holds no finished run, or one of another plant.
+    """
+    if not (folder / POLICY).is_file():
+        raise ValueError(f"{folder} holds no finished PPO run (there is no {POLICY} in it)")
+    settings = checked(read_run(folder / SETTINGS)["settings"], folder / SETTINGS)
+    env = environments(system, PPOSettings(**settings))
+    model = new_model(env, PPOSettings(**settings), seed=None)
+    try:
+        tensors = need("safetensors.torch", "ppo").load_file(folder / POLICY)
+        statistics = {key: tensors.pop(key).numpy() for key in STATISTICS}
+        model.policy.load_state_dict(tensors)
+    except (KeyError, RuntimeError, need("safetensors", "ppo").SafetensorError) as error:
+        raise ValueError(f"{folder / POLICY} is no PPO policy for {system.name}: {error}") from None
+    env.obs_rms.mean, env.obs_rms.var = (statistics[key] for key in STATISTICS)
+    return feedback(model, env, system, name)
+
+
+def feedback(model: Any, normaliser: Any, system: System, name: str = "PPO") -> Feedback:
+    """A model and its normaliser as a state feedback on physical states and controls (the mean action, no noise)."""
+    env = ControlEnv(system)
+
+    def law(x: Array, k: int) -> Array:
+        actions, _ = model.predict(normaliser.normalize_obs(x), deterministic=True)
+        return system.saturate(env.to_control(actions))
+
+    return Feedback(name, law)
+
+
+def trained_policies(output: Path, system: System) -> list[Feedback]:
+    """Every finished policy of a plant with exactly these settings, one a seed."""
+    found = []
+    for path in sorted(output.glob(f"{system.name}/seed_*/{SETTINGS}")):
+        record = read_run(path)
+        if record["done"] and record["system"] == system.to_dict():
+            found.append(load_policy(path.parent, system, f"PPO seed {record['seed']}"))
+    return found

@@ -1,0 +1,18 @@
+"""Evaluation: any policy rolled out from the same initial states, measured in one place, compared."""
+
+from baselines.evaluation.comparison import Comparison, ComparisonResult, compare
+from baselines.evaluation.results import Result, evaluate, paired_difference
+from baselines.evaluation.rollout import NOMINAL, Rollout, Scenario, rollout
+
+__all__ = [
+    "NOMINAL",
+    "Comparison",
+    "ComparisonResult",
+    "Result",
+    "Rollout",
+    "Scenario",
+    "compare",
+    "evaluate",
+    "paired_difference",
+    "rollout",
+]

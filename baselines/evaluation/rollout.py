@@ -1,0 +1,141 @@
+"""Flies policies closed loop, from many initial states at once, in the world as it is or as it might be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from baselines.controllers.policy import ANSWERS, Controller, Policy
+from control_envs import System, sample_states, simulate
+from control_envs.dynamics.trajectory import Trajectory
+from control_envs.systems.initial_states import Split
+from control_envs.utils.optional import need
+from control_envs.utils.types import Array
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How the world differs from what policies were told.
+
+    Attributes:
+        name: as tables print it.
+        process_noise: standard deviation of what is added to each state after each step, in scaled units.
+        measurement_noise: standard deviation of what is added to each state before a policy sees it, scaled.
+        params: parameters of the true plant (``{"mu": 1.5}``); policies know the plant's own.
+        reach: initial states come from this many times the usual box, and from outside it; 1 is the usual box.
+
+    Raises:
+        ValueError: a negative noise, or a reach below 1.
+    """
+
+    name: str = "nominal"
+    process_noise: float = 0.0
+    measurement_noise: float = 0.0
+    params: Mapping[str, float] = field(default_factory=dict)
+    reach: float = 1.0
+
+    def __post_init__(self) -> None:
+        for key in ("process_noise", "measurement_noise"):
+            if not getattr(self, key) >= 0:
+                raise ValueError(f"{key} must not be negative, but is {getattr(self, key)}")
+        if not self.reach >= 1:
+            raise ValueError(f"reach must be at least 1, but is {self.reach}")
+
+    def true_plant(self, system: System) -> System:
+        """The plant that really flies."""
+        return system.replace(**self.params) if self.params else system
+
+    def initial_states(self, system: System, count: int, split: Split = "test", seed: int = 0) -> Array:
+        """Held-out initial states (count, n); with a reach, those of the larger box that lie outside the usual one.
+
+        Raises:
+            ValueError: the larger box, cut to the plant's state bounds, is no larger.
+        """
+        if self.reach == 1.0:
+            return sample_states(system, count, split, seed)
+        low = np.maximum(system.x_bounds[:, 0], self.reach * system.x0_bounds[:, 0])
+        high = np.minimum(system.x_bounds[:, 1], self.reach * system.x0_bounds[:, 1])
+        wider = system.replace(x0_bounds=np.stack([low, high], axis=1))
+        if np.array_equal(wider.x0_bounds, system.x0_bounds):
+            raise ValueError(f"{system.name}'s initial states already fill its box: there is nothing to reach beyond")
+        usual_low, usual_high = system.x0_bounds.T
+        asked = count
+        while True:
+            asked *= 2
+            x0 = sample_states(wider, asked, split, seed)
+            outside = x0[np.any((x0 < usual_low) | (x0 > usual_high), axis=1)]
+            if len(outside) >= count:
+                return outside[:count]
+
+
+NOMINAL = Scenario()
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout:
+    """What one policy did from S initial states.
+
+    Attributes:
+        trajectories: batch shape (S,); those without an answer are meaningless.
+        answered: which trajectories count, shape (S,).
+        verdicts: shape (S,), as `Controller.verdicts`.
+        seconds_per_decision: time the policy took over all its decisions, which it may have made in batches; NaN where
+            that means nothing.
+        controller: the controller that flew.
+    """
+
+    trajectories: Trajectory
+    valid: np.ndarray
+    verdicts: np.ndarray
+    seconds_per_decision: float
+    controller: Controller
+
+
+def rollout(
+    policy: Policy,
+    system: System,
+    x0: Array,
+    scenario: Scenario = NOMINAL,
+    seed: int = 0,
+    progress: bool = False,
+) -> Rollout:
+    """Flies a policy from initial states (S, n).
+
+    Noise depends on the seed, the state's number and the step alone, so that all policies meet the same.
+
+    Args:
+        progress: show a progress bar.
+    """
+    plant = scenario.true_plant(system)
+    x0 = np.asarray(x0, dtype=np.float64)
+    S, N = len(x0), system.horizon
+    pushed = scenario.process_noise * _noise(system, S, seed, 0)
+    seen = scenario.measurement_noise * _noise(system, S, seed, 1)
+    states, controls, elapsed = np.empty((S, N + 1, system.n)), np.empty((S, N, system.m)), 0.0
+    states[:, 0] = x0
+    tqdm = need("tqdm.auto", "baselines").tqdm
+    steps = tqdm(
+        range(N), desc=f"{policy.name} on {system.name}", disable=not progress, dynamic_ncols=True, leave=False
+    )
+    began = time.perf_counter()
+    controller = policy.start(x0)
+    elapsed += time.perf_counter() - began
+    for k in steps:
+        began = time.perf_counter()
+        controls[:, k] = controller.control(states[:, k] + seen[:, k], k)
+        elapsed += time.perf_counter() - began
+        now = slice(k, k + 1)
+        states[:, k + 1] = simulate(plant, states[:, k], controls[:, now], pushed[:, now]).x[:, -1]
+    trajectories = Trajectory(plant, states, plant.saturate(controls), controls)
+    valid = np.isin(controller.verdicts.astype(str), ANSWERS)
+    decisions = S * policy.decisions(N)
+    return Rollout(trajectories, valid, controller.verdicts, elapsed / decisions if decisions else np.nan, controller)
+
+
+def _noise(system: System, count: int, seed: int, stream: int) -> Array:
+    """Standard normal numbers in units of the states' scale, (count, N, n); a trajectory's do not depend on count."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, stream]))
+    return rng.standard_normal((count, system.horizon, system.n)) * system.x_scale

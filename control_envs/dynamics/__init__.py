@@ -1,0 +1,6 @@
+"""Dynamics: a plan's trajectory by RK4 with zero-order hold, and the Riccati recursion of its linearisation."""
+
+from control_envs.dynamics.riccati import cost_matrix, finite_horizon_lqr, physical_problem
+from control_envs.dynamics.trajectory import Trajectory, simulate
+
+__all__ = ["Trajectory", "cost_matrix", "finite_horizon_lqr", "physical_problem", "simulate"]

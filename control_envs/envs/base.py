@@ -1,0 +1,173 @@
+"""What numeric and text environments share: a trajectory in progress, its running score, and pictures of it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import gymnasium as gym
+import numpy as np
+
+from control_envs.dynamics.trajectory import Trajectory, simulate
+from control_envs.rewards import DEFAULT_VERSION, get_reward, score
+from control_envs.rewards.metrics import measure
+from control_envs.systems import System, get_system
+from control_envs.utils.types import Array
+
+if TYPE_CHECKING:
+    from control_envs.rendering.scene import Frames, Window
+
+Observation = TypeVar("Observation")
+Action = TypeVar("Action")
+
+
+def checked_x0(system: System, given: Any, batch: int | None = None, name: str = "options['x0']") -> Array:
+    """``options["x0"]``, or what else has that name, as an array (n,), or (batch, n).
+
+    Raises:
+        ValueError: another shape, a number that is not finite, or a state outside the plant's box.
+    """
+    x0 = np.array(given, dtype=np.float64)
+    low, high = system.x_bounds.T
+    shape = (system.n,) if batch is None else (batch, system.n)
+    if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
+        wanted = f"{system.n}" if batch is None else f"{shape}"
+        shown = f", not {given!r}" if batch is None else ""
+        raise ValueError(f"{name} must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
+    return x0
+
+
+class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
+    """What both kinds of environment share: a trajectory in progress and its running score.
+
+    Rewards are the increments of the running score (the score of the trajectory so far), so that an episode's
+    undiscounted return equals the score of its trajectory. The task itself ends after ``horizon`` controls:
+    that is ``terminated``; nothing is ever truncated.
+
+    Args:
+        system: a plant's name or a `System`.
+        reward_version: a key of `control_envs.rewards.REWARDS`.
+        render_mode: None, "rgb_array" (`render` gives the state reached), "rgb_array_list" (`render` gives a frame for
+            each state since it was last called: of a text, the whole plan as it is played) or "human" (a window that
+            follows each step; where none can be opened, one line on the standard error says so).
+        settings: any field or parameter of the plant: ``dt, horizon, x_bounds, u_bounds, x0_bounds, Q, R, mu``.
+
+    Raises:
+        ValueError: an unknown plant, reward version or setting, or an invalid value.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(
+        self,
+        system: str | System,
+        reward_version: str = DEFAULT_VERSION,
+        render_mode: str | None = None,
+        **settings: Any,
+    ):
+        self.system = get_system(system, **settings)
+        self.reward_spec = get_reward(reward_version)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            modes = ", ".join(map(repr, self.metadata["render_modes"]))
+            raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "render_fps": max(1, round(1 / self.system.dt))}  # as fast as it flies
+        self._trajectory: Trajectory | None = None
+        self._score = 0.0
+        self._rendered = 0  # states of the trajectory that have had their frame
+
+    # -- the trajectory --------------------------------------------------------------------------------------
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The trajectory so far."""
+        if self._trajectory is None:
+            raise gym.error.ResetNeeded("call reset() before anything else")
+        return self._trajectory
+
+    @property
+    def _state(self) -> Array:
+        return self.trajectory.x[-1]
+
+    @property
+    def _steps_left(self) -> int:
+        return self.system.horizon - self.trajectory.horizon
+
+    def _start(self, seed: int | None, options: dict[str, Any] | None, decimals: int) -> dict[str, Any]:
+        super().reset(seed=seed)
+        given = (options or {}).get("x0")
+        x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else checked_x0(self.system, given)
+        none = np.empty((0, self.system.m))
+        self._trajectory = Trajectory(self.system, x0[None], none, none)
+        self._score, self._rendered = 0.0, 0
+        self._show()
+        return {"x0": x0}
+
+    def _apply(self, controls: Array) -> None:
+        """Plays controls (k, m) from the state reached."""
+        done, new = self.trajectory, simulate(self.system, self._state, controls)
+        self._trajectory = Trajectory(
+            self.system,
+            np.concatenate([done.x, new.x[1:]]),
+            np.concatenate([done.u, new.u]),
+            np.concatenate([done.u_written, new.u_written]),
+        )
+        self._show()
+
+    def _reward(self, total: float) -> float:
+        """The step from the running score to the new one."""
+        increment = total - self._score
+        self._score = total
+        return float(increment)
+
+    def _scored(self) -> tuple[float, dict[str, Any]]:
+        """The trajectory's score so far, and the info that belongs to it."""
+        metrics = measure(self.trajectory)
+        result = score(metrics, self.reward_spec.version)
+        terms = {name: float(value) for name, value in result.terms.items()}
+        return float(result.total), self._info(terms, metrics.to_dict())
+
+    def _info(self, reward_terms: dict[str, float], metrics: dict[str, float]) -> dict[str, Any]:
+        return {
+            "x0": self.trajectory.x[0].copy(),
+            "reward_terms": reward_terms,
+            "metrics": metrics,
+            "trajectory": self.trajectory,
+        }
+
+    # -- pictures ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def _frames(self) -> Frames:
+        from control_envs.rendering.scene import Frames
+
+        return Frames(self.system)
+
+    @cached_property
+    def _window(self) -> Window:
+        from control_envs.rendering.scene import Window
+
+        return Window(self.system, self.metadata["render_fps"])
+
+    def render(self) -> np.ndarray | list[np.ndarray] | None:  # type: ignore[override]
+        """A frame (400, 800, 3) uint8 or a list of them, as the render mode says; None without one or in a window."""
+        if self.render_mode is None or self.render_mode == "human":
+            return None
+        trajectory, first = self.trajectory, self._rendered
+        if self.render_mode == "rgb_array":
+            return self._frames(trajectory, trajectory.horizon)
+        self._rendered = trajectory.horizon + 1
+        return [self._frames(trajectory, k) for k in range(first, trajectory.horizon + 1)]
+
+    def _show(self) -> None:
+        """Plays what is new of the trajectory in the window, if there is one."""
+        if self.render_mode == "human":
+            for k in range(self._rendered, self.trajectory.horizon + 1):
+                self._window.show(self.trajectory, k)
+            self._rendered = self.trajectory.horizon + 1
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if "_window" in vars(self):
+            self._window.close()
+            del self._window

@@ -1,0 +1,292 @@
+"""Versioned rewards: each version is a list of named terms, written out in full.
+
+A published version never changes; a new idea is a new version. `REWARDS` holds them all, `score` applies one
+to any batch of trajectories. Compare policies on `control_envs.rewards.metrics`, never on rewards of different versions.
+
+Version history
+    1.0  Cost, violations and a terminal bonus in steps. Unbounded below: a plan that leaves the box can score
+         -957 where no answer scores -10, and its format reward (3) rivals what good control earns.
+    1.1  Heavier terminal and constraint terms that grow with the training progress, a smoothness bonus, and a
+         format reward cut to 1. Still unbounded below (-25,438 for saturated controls).
+    1.2  A baseline of 50, dense progress and proximity terms, an exponential terminal bonus and a bounded cost.
+         Violations are still counted without limit: -288 for one trajectory drowns a group of sixteen.
+    1.3  Violations capped at -20, validity in proportion to the states inside the box, baseline 70, and a floor
+         of 30: every plan that parses scores within [30, 163], above every text that does not. Its terms cannot
+         sum to less than 30, so the floor only states the promise; among plans that violate 10 times or more
+         and end far away the reward is nearly flat, which is where it teaches little.
+    2.0  One measure: the cost J, as what LQR would pay from the same state (were the plant linear and boundless)
+         over what the plan pays, in per cent; less up to 10 for violations. No floor and no flat part: halving the
+         cost doubles the score wherever a plan stands. Invalid text scores just below every plan, not far below.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from control_envs.dynamics.trajectory import Trajectory
+from control_envs.rewards.metrics import SUCCESS_DISTANCE, Metrics, measure, total
+from control_envs.utils.types import Array
+
+Term = Callable[[Metrics, float], Array]
+DEFAULT_VERSION = "1.3"
+
+# -- terms: (measures, training progress in [0, 1]) -> reward of the batch's shape -----------------------------
+
+
+def constant(m: Metrics, training_progress: float, *, value: float) -> Array:
+    """The same for every plan."""
+    return np.full(np.shape(m.final_error), value)
+
+
+def progress(m: Metrics, training_progress: float, *, weight: float) -> Array:
+    """Share of the initial distance that is gone at the end; all or nothing for a start at the origin."""
+    start = np.where(m.initial_distance > 0, m.initial_distance, 1.0)
+    share = np.minimum(np.maximum((m.initial_distance - m.final_error) / start, 0.0), 1.0)
+    return weight * np.where(m.initial_distance > 0, share, m.final_error < SUCCESS_DISTANCE)
+
+
+def proximity(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
+    """Nearness to the origin, on average over the trajectory."""
+    return weight * np.exp(-rate * m.mean_distance)
+
+
+def terminal_steps(
+    m: Metrics, training_progress: float, *, steps, quadratic: float = 0.0, growth: float = 0.0
+) -> Array:
+    """A bonus in steps of the final error, else a quadratic penalty; times 1 + growth * training progress."""
+    error = m.final_error
+    value = np.select([error < limit for limit, _ in steps], [bonus for _, bonus in steps], -quadratic * error**2)
+    return value * (1.0 + growth * training_progress)
+
+
+def terminal_exponential(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
+    """A bonus that decays with the final error."""
+    return weight * np.exp(-rate * m.final_error)
+
+
+def efficiency(m: Metrics, training_progress: float, *, weight: float) -> Array:
+    """Small controls."""
+    return weight * np.exp(-m.effort)
+
+
+def smoothness(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
+    """Small changes from one control to the next."""
+    return weight * np.exp(-rate * m.roughness)
+
+
+def cost_linear(m: Metrics, training_progress: float, *, scale: float) -> Array:
+    """Minus the LQR cost J."""
+    return -m.cost / scale
+
+
+def cost_tanh(m: Metrics, training_progress: float, *, weight: float, scale: float) -> Array:
+    """Minus the LQR cost J, saturating at ``weight``."""
+    return -weight * np.tanh(m.cost / scale)
+
+
+def lqr_ratio(m: Metrics, training_progress: float, *, weight: float, least: float, limit: float) -> Array:
+    """What LQR would pay over what was paid, up to ``limit``; ``least`` keeps it finite at the origin."""
+    return np.minimum(weight * (m.riccati_cost + least) / (m.cost + least), limit)
+
+
+def violations_share(m: Metrics, training_progress: float, *, weight: float, half: float) -> Array:
+    """A penalty that the first violations raise most, half of ``weight`` at ``half`` of them."""
+    return -weight * m.violations / (m.violations + half)
+
+
+def violations(
+    m: Metrics, training_progress: float, *, weight: float, cap: float = np.inf, growth: float = 0.0
+) -> Array:
+    """A penalty for each violation, up to ``cap``; times 1 + growth * training progress."""
+    return -np.minimum(weight * m.violations, cap) * (1.0 + growth * training_progress)
+
+
+def validity(m: Metrics, training_progress: float, *, valid: float, invalid: float) -> Array:
+    """All states inside the box, or not."""
+    return np.where(m.state_violations == 0, valid, invalid)
+
+
+def validity_share(m: Metrics, training_progress: float, *, weight: float, offset: float) -> Array:
+    """Share of the states inside the box."""
+    return weight * m.inside + offset
+
+
+# -- versions ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FormatReward:
+    """What a completion earns for its form, apart from its controls.
+
+    Attributes:
+        exact: for the full format.
+        found: for each of ``</REASONING>``, ``<CONTROLS>``, ``</CONTROLS>`` that stands exactly once.
+        missing: for each that does not.
+    """
+
+    exact: float
+    found: tuple[float, float, float]
+    missing: float
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """One published reward version.
+
+    Attributes:
+        terms: name to term, in the order they are reported.
+        floor: a plan never scores less (None: no floor).
+        bounds: the least and greatest score of any plan.
+        no_answer: score of a text without a plan.
+        wrong_count: score of a plan with too few or too many controls.
+        format: the format rewards, which are reported and trained on apart and never added to the score.
+    """
+
+    version: str
+    terms: Mapping[str, Term]
+    floor: float | None
+    bounds: tuple[float, float]
+    no_answer: float
+    wrong_count: float
+    format: FormatReward
+
+    def __reduce__(self):
+        return get_reward, (self.version,)  # a published version is found by its name, in every process
+
+
+_FORMAT_1_1 = FormatReward(exact=1.0, found=(0.2, 0.2, 0.1), missing=-0.5)
+
+_SPECS = (
+    RewardSpec(
+        version="1.0",
+        terms={
+            "terminal": partial(terminal_steps, steps=((0.05, 10.0), (0.1, 5.0), (0.2, 2.0), (0.5, 0.5))),
+            "lqr": partial(cost_linear, scale=100.0),
+            "constraints": partial(violations, weight=2.0),
+            "validity": partial(validity, valid=3.0, invalid=-5.0),
+        },
+        floor=None,
+        bounds=(-np.inf, 13.0),
+        no_answer=-10.0,
+        wrong_count=-5.0,
+        format=FormatReward(exact=3.0, found=(0.5, 0.5, 0.5), missing=-1.0),
+    ),
+    RewardSpec(
+        version="1.1",
+        terms={
+            "terminal": partial(
+                terminal_steps,
+                steps=((0.05, 50.0), (0.1, 25.0), (0.2, 10.0), (0.5, 2.0)),
+                quadratic=50.0,
+                growth=2.0,
+            ),
+            "smoothness": partial(smoothness, weight=8.0, rate=2.0),
+            "lqr": partial(cost_linear, scale=10.0),
+            "constraints": partial(violations, weight=10.0, growth=2.0),
+            "validity": partial(validity, valid=5.0, invalid=-10.0),
+        },
+        floor=None,
+        bounds=(-np.inf, 163.0),
+        no_answer=-10.0,
+        wrong_count=-5.0,
+        format=_FORMAT_1_1,
+    ),
+    RewardSpec(
+        version="1.2",
+        terms={
+            "baseline": partial(constant, value=50.0),
+            "progress": partial(progress, weight=30.0),
+            "proximity": partial(proximity, weight=15.0, rate=2.0),
+            "terminal": partial(terminal_exponential, weight=25.0, rate=10.0),
+            "efficiency": partial(efficiency, weight=10.0),
+            "smoothness": partial(smoothness, weight=8.0, rate=2.0),
+            "lqr": partial(cost_tanh, weight=15.0, scale=200.0),
+            "constraints": partial(violations, weight=8.0),
+            "validity": partial(validity, valid=5.0, invalid=-10.0),
+        },
+        floor=None,
+        bounds=(-np.inf, 143.0),
+        no_answer=-10.0,
+        wrong_count=-5.0,
+        format=_FORMAT_1_1,
+    ),
+    RewardSpec(
+        version="1.3",
+        terms={
+            "baseline": partial(constant, value=70.0),
+            "progress": partial(progress, weight=30.0),
+            "proximity": partial(proximity, weight=15.0, rate=2.0),
+            "terminal": partial(terminal_exponential, weight=25.0, rate=10.0),
+            "efficiency": partial(efficiency, weight=10.0),
+            "smoothness": partial(smoothness, weight=8.0, rate=2.0),
+            "lqr": partial(cost_tanh, weight=15.0, scale=200.0),
+            "constraints": partial(violations, weight=2.0, cap=20.0),
+            "validity": partial(validity_share, weight=10.0, offset=-5.0),
+        },
+        floor=30.0,
+        bounds=(30.0, 163.0),
+        no_answer=-10.0,
+        wrong_count=-5.0,
+        format=_FORMAT_1_1,
+    ),
+    RewardSpec(
+        version="2.0",
+        terms={
+            "lqr_ratio": partial(lqr_ratio, weight=100.0, least=1e-3, limit=150.0),
+            "constraints": partial(violations_share, weight=10.0, half=5.0),
+        },
+        floor=None,
+        bounds=(-10.0, 150.0),
+        no_answer=-12.0,
+        wrong_count=-11.0,
+        format=_FORMAT_1_1,
+    ),
+)
+REWARDS: Mapping[str, RewardSpec] = MappingProxyType({spec.version: spec for spec in _SPECS})
+
+
+def get_reward(version: str) -> RewardSpec:
+    """The reward of that version.
+
+    Raises:
+        ValueError: there is no such version.
+    """
+    if version not in REWARDS:
+        close = difflib.get_close_matches(str(version), REWARDS, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"there is no reward version {version!r}.{hint} Known versions: {', '.join(REWARDS)}.")
+    return REWARDS[version]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A batch of scores: ``total`` after the floor, ``terms`` whose sum is the total before it."""
+
+    total: Array
+    terms: dict[str, Array]
+
+
+def score(trajectory: Trajectory | Metrics, version: str = DEFAULT_VERSION, training_progress: float = 0.0) -> Score:
+    """Scores trajectories under one reward version.
+
+    Args:
+        trajectory: a trajectory or its measures, of any batch shape (...).
+        version: a key of `REWARDS`.
+        training_progress: how far training has come, in [0, 1]; only version 1.1 shapes its terms with it.
+
+    Raises:
+        ValueError: unknown version, or progress outside [0, 1].
+    """
+    if not 0.0 <= training_progress <= 1.0:
+        raise ValueError(f"training_progress must lie in [0, 1], not {training_progress!r}")
+    spec = get_reward(version)
+    metrics = measure(trajectory) if isinstance(trajectory, Trajectory) else trajectory
+    terms = {name: term(metrics, training_progress) for name, term in spec.terms.items()}
+    summed = total(list(terms.values()))
+    return Score(summed if spec.floor is None else np.maximum(summed, spec.floor), terms)

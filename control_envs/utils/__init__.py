@@ -1,0 +1,1 @@
+"""What everybody may use and that uses nobody: optional packages, whole files, commands, tables."""

@@ -1,0 +1,1 @@
+"""Data: demonstrations, prompts, and what a completion's reasoning says."""

@@ -1,0 +1,57 @@
+"""What a completion's reasoning says: nothing, the state-state feedback u = -K x, or the law and the states to come."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from control_envs.text import DECIMALS
+from control_envs.utils.types import Array
+
+Reasoning = Literal["none", "brief", "waypoints"]
+REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints")
+GAIN_DECIMALS = 1
+_SEGMENTS = 10  # waypoints part a trajectory into so many
+_GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
+
+
+def gain_names(n: int, m: int) -> list[str]:
+    """Names of the gains in the order of ``K.ravel()``: k1, k2 for one control; k11, k12, k21 ... for several."""
+    return [f"k{j + 1}" if m == 1 else f"k{i + 1}{j + 1}" for i in range(m) for j in range(n)]
+
+
+def format_gains(K: ArrayLike) -> str:
+    """A gain matrix (m, n) in words: "feedback k1=3.2 k2=2.5"."""
+    K = np.asarray(K, dtype=np.float64)
+    m, n = K.shape
+    gains = zip(gain_names(n, m), K.ravel(), strict=True)
+    return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
+
+
+def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
+    """The reasoning of one demonstration.
+
+    Args:
+        style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the trajectory.
+        K: the law, (m, n).
+        x: the states that the law leads through, (N + 1, n); used for waypoints alone.
+    """
+    if style == "none":
+        return ""
+    return format_gains(K) + ("; " + format_waypoints(x) if style == "waypoints" else "")
+
+
+def format_waypoints(x: ArrayLike) -> str:
+    """The states (N + 1, n) at each tenth of the trajectory, its ends left out, one after the other."""
+    states = np.asarray(x, dtype=np.float64)
+    at = np.unique(np.linspace(0, len(states) - 1, _SEGMENTS + 1).round().astype(int))[1:-1]
+    return ", ".join(f"{value:.{DECIMALS}f}" for value in np.round(states[at], DECIMALS).ravel() + 0.0)
+
+
+def parse_gains(text: str, n: int, m: int) -> Array | None:
+    """The gain matrix (m, n) that a completion states, or None if it does not state exactly one of each gain."""
+    values = [float(value) for value in _GAIN.findall(text)]
+    return np.array(values).reshape(m, n) if len(values) == n * m else None

@@ -1,0 +1,1 @@
+"""Evaluation: language models on held-out initial states beside LQR and the optimum."""

@@ -1,0 +1,73 @@
+"""The language models to evaluate: a run's by phase, or any other by its name."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from control_envs import System, format_prompt, sample_states
+from llm_agent.models.chat import encode
+from llm_agent.models.lengths import completion_room
+from llm_agent.policies.language_model import LLMPolicy, Sampling
+from llm_agent.storage.run_folder import RunFolder, is_run
+
+_PROBES = 4
+
+
+def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
+    """The trained models of a run, by phase, with the run's own sampling.
+
+    Args:
+        engine: `LLMPolicy` or `llm_agent.policies.vllm.VLLMPolicy`.
+
+    Raises:
+        ValueError: no phase is finished yet.
+    """
+    settings = run.settings
+    models = {
+        phase.upper(): engine.from_pretrained(
+            run.path / phase, four_bit=settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
+        )
+        for phase in ("sft", "grpo")
+        if run.is_done(phase)
+    }
+    for model in models.values():
+        model.max_new_tokens = completion_room(model.tokenizer, settings["systems"], settings["max_completion_length"])
+    if not models:
+        raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
+    return models
+
+
+@cache
+def load_policies(name: str) -> dict[str, LLMPolicy]:
+    """The models of a run folder, or the one of a model folder or hub id, by the names they have in tables."""
+    if is_run(name):
+        run = RunFolder.open(name)
+        return {f"{run.path.name} {phase}": model for phase, model in run_models(run).items()}
+    return {Path(name).name: LLMPolicy.from_pretrained(name)}
+
+
+def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
+    """Makes sure that models of different names are different.
+
+    Raises:
+        ValueError: two of them have the same tokenizer and the same logits, as when an adapter was left out.
+    """
+    import torch
+
+    prompts = [format_prompt(system, x) for x in sample_states(system, _PROBES)]
+    seen: dict[tuple[str, bytes], str] = {}
+    for name, policy in models.items():
+        logits = []
+        for ids in encode(policy.tokenizer, prompts).input_ids:
+            with torch.inference_mode():
+                tokens = torch.tensor([ids], device=policy.model.device)
+                logits.append(policy.model(input_ids=tokens, use_cache=False).logits[0, -1].float().cpu())
+        key = (str(sorted(policy.tokenizer.get_vocab().items())), torch.stack(logits).numpy().tobytes())
+        if key in seen:
+            raise ValueError(
+                f"{seen[key]} and {name} are the same model: they give the same answers to {_PROBES} problems. Was an "
+                "adapter left out, or one model named twice?"
+            )
+        seen[key] = name

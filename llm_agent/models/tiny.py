@@ -1,0 +1,89 @@
+"""The embedded model: a small causal transformer and its tokenizer, made from a config, trained from scratch.
+
+A stock Llama architecture, so that ``AutoModelForCausalLM`` loads it; what is our own is the tokenizer (one token a
+number) and where the embedding starts: part of each number token's vector holds Fourier features of its value, so
+that the model is born knowing which numbers are near each other. docs/tiny_model.md has the measurements behind
+every choice.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from llm_agent.models.tokenizer import build_tokenizer, number_tokens
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+NAME = "tiny"
+MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
+INIT_STD = 0.02
+# Share of the embedding that starts as Fourier features, their frequencies in cycles per unit, and how their
+# amplitude falls with frequency (as frequency to this power), so that near values start nearer than far ones.
+FOURIER_SHARE = 0.5
+FREQUENCIES = (0.05, 32.0)
+SLOPE = -0.5
+
+
+def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A fresh model of about a million parameters and its tokenizer.
+
+    Args:
+        seed: of the initial weights.
+        fourier: number tokens start with Fourier features of their values; otherwise at random as all others.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=tokenizer.model_max_length,
+        tie_word_embeddings=True,
+        initializer_range=INIT_STD,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    setattr(config, MARK, True)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    if fourier:
+        _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
+    return model, tokenizer
+
+
+def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
+    """Whether a loaded model is the embedded one."""
+    return bool(getattr(model.config, MARK, False))
+
+
+def save_tiny(folder: str | Path, seed: int = 0) -> None:
+    """Writes a fresh tiny model and its tokenizer as an ordinary Hugging Face folder."""
+    model, tokenizer = build_tiny(seed)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _plant_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Overwrites the first dimensions of every number token with Fourier features of its value, in place."""
+    import torch
+
+    ids, values = number_tokens(tokenizer)
+    pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
+    frequency = np.geomspace(*FREQUENCIES, pairs)
+    amplitude = frequency**SLOPE / np.sqrt(np.mean(frequency ** (2 * SLOPE))) * math.sqrt(2) * INIT_STD
+    phase = 2 * math.pi * values[:, None] * frequency
+    features = np.concatenate([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
+    embedding[torch.as_tensor(ids), : 2 * pairs] = torch.as_tensor(features, dtype=embedding.dtype)

@@ -1,0 +1,141 @@
+"""The tiny model's tokenizer: any text in bytes, and one token for each number on the control grid.
+
+A regular expression cuts the text into pieces; a piece that the vocabulary holds is one token, and any other is
+spelt in bytes, so that no text is unknown. The vocabulary holds
+
+* the phrases of the answer, and of the prompt as whole as they can be under a plant's own settings and in shorter
+  pieces for any other setting,
+* control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, ", and "-1.62; "
+  behind a row of several controls): the first control, large and of consequence, is then a token like those after it,
+  and the odd one out is the last,
+* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from control_envs import SYSTEMS, format_prompt
+from control_envs.systems import System
+from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
+from llm_agent.data.reasoning import GAIN_DECIMALS, format_gains
+from llm_agent.models.chat import BARE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+PAD, EOS = "<pad>", "<eos>"
+MAX_GAIN = 16.0
+MAX_INTEGER = 100
+_LIST, _ROW = ", ", "; "
+_VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
+_GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
+_STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
+
+
+def phrases(system: System) -> list[str]:
+    """The prompt's text between its numbers, and the answer's fixed text, for one plant."""
+    own = _VALUE.split(format_prompt(system, np.zeros(system.n)))
+    other = system.replace(**dict.fromkeys(system.params, 0.5))  # a parameter that is 1 may not be shown
+    any_setting = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
+    first, *gains, _ = _GAIN.split(format_gains(np.zeros((system.m, system.n))))
+    answer = [REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+    return [*own, *any_setting, *answer]
+
+
+@cache
+def _grid_values(several: bool = False) -> list[str]:
+    """Every control value and initial state on the grid, as text, in order: of any plant, or of those whose controls
+    come in rows.
+    """
+    plants = [s for s in SYSTEMS.values() if s.m > 1 or not several]
+    limit = max((float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds)), default=-1.0)
+    magnitudes = _magnitudes(limit, DECIMALS)
+    return [f"-{v}" for v in magnitudes[:0:-1]] + magnitudes
+
+
+def _magnitudes(limit: float, decimals: int) -> list[str]:
+    """Every number of that many decimals in [0, limit], as text."""
+    return [f"{i / 10**decimals:.{decimals}f}" for i in range(round(limit * 10**decimals) + 1)]
+
+
+def vocabulary() -> dict[str, float | None]:
+    """Every token beside the bytes, and the number it denotes (None for text)."""
+    text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
+    numbers = {v + suffix: float(v) for suffix in ("", _LIST) for v in _grid_values()}
+    numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
+    gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
+    return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Makes the tokenizer; ``save_pretrained`` writes an ordinary Hugging Face folder."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    text = [token for token, value in vocabulary().items() if value is None]
+    literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
+    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d))?|[A-Za-z]+|\s+")
+    byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [_as_bytes(token) for token in vocabulary()]
+    ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=[], ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(pieces, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=EOS,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=1024,
+        chat_template=BARE,
+    )
+
+
+def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of the number tokens and the numbers they denote."""
+    known = tokenizer.get_vocab()
+    numbers = [(known[_as_bytes(t)], value) for t, value in vocabulary().items() if value is not None]
+    ids, values = zip(*numbers, strict=True)
+    return np.array(ids), np.array(values)
+
+
+def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """The token ids of the tokenizer's control values in order of value: alone, and with a comma beside them.
+
+    Read from its own vocabulary, for a model that was made before keeps the tokenizer that it was made with.
+    """
+    families: dict[str, list[tuple[float, int]]] = {}
+    for token, i in tokenizer.get_vocab().items():
+        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW))
+        if _VALUE.fullmatch(number):
+            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
+    return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
+
+
+@cache
+def _printable() -> dict[int, str]:
+    """GPT-2's printable stand-in for each byte (transformers' ``bytes_to_unicode``)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [b for b in range(256) if b not in printable]
+    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+@cache
+def byte_alphabet() -> dict[str, int]:
+    """The byte that each character of a byte-level token stands for."""
+    return {character: byte for byte, character in _printable().items()}
+
+
+def _as_bytes(text: str) -> str:
+    return "".join(_printable()[b] for b in text.encode())

@@ -1,0 +1,1 @@
+"""Playground: a model tried out on a local page or in the terminal."""

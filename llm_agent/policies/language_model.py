@@ -1,0 +1,222 @@
+"""A language model as a policy: prompts in, completions out; and the same for the numeric environments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from control_envs import System, format_prompt, parse_completion
+from control_envs.utils.optional import need
+from control_envs.utils.types import Array
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig, LogitsProcessorList
+    from transformers.generation.streamers import BaseStreamer
+
+    from llm_agent.models.loading import Model, Tokenizer
+    from llm_agent.policies.structured import Pattern
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn; the fields are those of transformers' ``GenerationConfig``."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float | None = None
+
+    @classmethod
+    def said_by(cls, config: Any) -> Sampling:
+        """As a ``GenerationConfig`` says, where it says that the model is to be sampled."""
+        if config is None or not config.do_sample:
+            return cls()
+        said = {f.name: getattr(config, f.name, None) for f in fields(cls)}
+        return cls(**{name: value for name, value in said.items() if value is not None})
+
+
+class LLMPolicy:
+    """A causal language model that answers control problems.
+
+    Args:
+        model: a causal model.
+        tokenizer: its tokenizer, with a padding token.
+        sampling: how sampled answers are drawn; by default as the model's ``generation_config`` says.
+        max_new_tokens: where an answer that does not end is cut off.
+        batch_size: prompts answered at a time.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        sampling: Sampling | None = None,
+        max_new_tokens: int = 1024,
+        batch_size: int = 256,
+    ):
+        self.model, self.tokenizer = model, tokenizer
+        self.sampling = sampling or Sampling.said_by(getattr(model, "generation_config", None))
+        self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self._patterns: dict[str, Pattern] = {}
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, four_bit: bool = False, **kwargs: Any) -> LLMPolicy:
+        """Loads a run folder's model, a model folder, or a hub id; keyword arguments go to the constructor.
+
+        Args:
+            four_bit: see `llm_agent.models.loading.load_model`.
+
+        Raises:
+            ValueError: nothing of that name can be loaded.
+        """
+        need("transformers", "llm")
+        from llm_agent.models.loading import load_model
+
+        model, tokenizer = load_model(name, four_bit=four_bit)
+        return cls(model.eval(), tokenizer, **kwargs)
+
+    def act(
+        self,
+        prompts: str | Sequence[str],
+        greedy: bool = True,
+        seed: int | None = None,
+        progress: Callable[[int], Any] | None = None,
+        enough: Callable[[str], bool] | None = None,
+        pattern: str | None = None,
+        streamer: BaseStreamer | None = None,
+    ) -> list[str]:
+        """One completion for each prompt.
+
+        Args:
+            prompts: B texts (or one).
+            greedy: the most likely token each time; otherwise drawn as ``sampling`` says.
+            seed: makes sampled answers repeat, without touching torch's global random state.
+            progress: called with the number of prompts answered after each batch.
+            enough: told a completion so far, whether it may end there; asked after every token.
+            pattern: a regular expression that completions are kept to, such as
+                `control_envs.text.answer_pattern`'s; cut off at ``max_new_tokens`` they may still end early.
+            streamer: handed the tokens of a single prompt's completion as they are drawn.
+
+        Raises:
+            ValueError: the tokenizer cannot be kept to the pattern.
+            ImportError: a pattern is given without the ``structured`` extra.
+        """
+        import torch
+
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        completions: list[str] = []
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(enabled=seed is not None):
+                if seed is not None:
+                    torch.manual_seed(seed)
+                for start in range(0, len(prompts), self.batch_size):
+                    batch = prompts[start : start + self.batch_size]
+                    completions += self._generate(batch, greedy, enough, pattern, streamer)
+                    if progress is not None:
+                        progress(len(batch))
+        finally:
+            self.model.train(was_training)
+        return completions
+
+    def _config(self, greedy: bool) -> GenerationConfig:
+        from transformers import GenerationConfig
+
+        sampling: dict[str, Any] = {"do_sample": False}
+        if not greedy:  # min_p is said even where it does nothing: what is left open is the model's own to say
+            sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
+        return GenerationConfig(
+            max_new_tokens=self.max_new_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+            **sampling,
+        )
+
+    def _keep_to(self, expression: str) -> LogitsProcessorList:
+        from transformers import LogitsProcessorList
+
+        from llm_agent.policies.structured import KeepTo, Pattern
+
+        if expression not in self._patterns:
+            self._patterns[expression] = Pattern(expression, self.tokenizer)
+        return LogitsProcessorList([KeepTo(self._patterns[expression])])
+
+    def _generate(
+        self,
+        prompts: list[str],
+        greedy: bool,
+        enough: Callable[[str], bool] | None,
+        pattern: str | None,
+        streamer: BaseStreamer | None,
+    ) -> list[str]:
+        import torch
+        from transformers import StoppingCriteria, StoppingCriteriaList
+
+        from llm_agent.models.chat import encode
+
+        inputs = encode(self.tokenizer, prompts, return_tensors="pt", padding=True, padding_side="left")
+        inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
+        start = inputs["input_ids"].shape[1]
+
+        def texts(tokens: torch.Tensor) -> list[str]:
+            return self.tokenizer.batch_decode(tokens[:, start:], skip_special_tokens=True)
+
+        class Enough(StoppingCriteria):
+            def __call__(self, input_ids, scores, **kwargs):
+                ended = [enough is not None and enough(text) for text in texts(input_ids)]
+                return torch.tensor(ended, device=input_ids.device)
+
+        with torch.no_grad():
+            tokens = self.model.generate(  # type: ignore[operator]
+                **inputs,
+                generation_config=self._config(greedy),
+                logits_processor=self._keep_to(pattern) if pattern else None,
+                stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
+                streamer=streamer,
+            )
+        return texts(tokens)
+
+
+class NumericPolicy:
+    """Lets a text policy drive a numeric environment: states in, actions out.
+
+    It asks for a plan at the state it is in and plays it, for ``replan_every`` controls or to its end, then asks
+    again. A completion without a plan plays zero controls until the next question.
+
+    Args:
+        act: text policy, ``prompts -> completions`` (such as ``LLMPolicy(...).act``).
+        env: the numeric environment, for its plant and its action units.
+        replan_every: controls played of each plan; None for all.
+    """
+
+    def __init__(self, act: Callable[[list[str]], list[str]], env: Any, replan_every: int | None = None):
+        self._act, self._env = act, env.unwrapped
+        self._replan_every = replan_every or self.system.horizon
+        self.verdicts: list[str] = []
+        self.reset()
+
+    @property
+    def system(self) -> System:
+        """The plant being driven."""
+        return self._env.system
+
+    def reset(self) -> None:
+        """Forgets the plan; call it at the start of each episode."""
+        self._plan: Array = np.empty((0, self.system.m))
+        self.verdicts = []
+
+    def predict(self, observation: Array, *args: Any, **kwargs: Any) -> tuple[Array, None]:
+        """The next action, in the environment's units (and no hidden state, as Stable-Baselines3 returns it)."""
+        if not len(self._plan):
+            (completion,) = self._act([format_prompt(self.system, observation)])
+            parsed = parse_completion(completion, self.system.horizon, self.system.m)
+            self.verdicts.append(parsed.verdict)
+            plan = np.zeros((self.system.horizon, self.system.m)) if parsed.controls is None else parsed.controls
+            self._plan = plan[: self._replan_every]
+        u, self._plan = self._plan[0], self._plan[1:]
+        return self._env.to_action(u), None

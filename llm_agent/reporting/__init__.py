@@ -1,0 +1,1 @@
+"""Reporting: a run's page, pictures, tables, listing and model card."""

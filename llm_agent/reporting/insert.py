@@ -1,0 +1,52 @@
+"""A run's tables and pictures inside a Markdown page, between two marker lines."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from control_envs.utils.files import write_text
+from llm_agent.storage.run_folder import RunFolder
+
+
+def insert(page: Path, marker: str, text: str) -> None:
+    """Puts generated text between the lines ``<!-- begin: marker -->`` and ``<!-- end: marker -->`` of a page.
+
+    Raises:
+        ValueError: the page does not have each line once.
+    """
+    begin, end = f"<!-- begin: {marker} -->", f"<!-- end: {marker} -->"
+    old = page.read_text()
+    if old.count(begin) != 1 or old.count(end) != 1:
+        raise ValueError(f"{page} needs one line {begin!r} and one line {end!r}")
+    write_text(page, f"{old.partition(begin)[0]}{begin}\n\n{text.strip()}\n\n{end}{old.partition(end)[2]}")
+
+
+def summarise_run(run: RunFolder) -> str:
+    """A run's command, duration and evaluation as Markdown.
+
+    Raises:
+        ValueError: the run has not been evaluated yet.
+    """
+    if not (run.path / "evaluation.md").is_file():
+        raise ValueError(f"{run.path} has not been evaluated yet")
+    record = run.record
+    seconds = {phase: done["seconds"] for phase, done in record["phases"].items()}
+    machine = record["machine"]
+    took = (
+        f"`{record['command']}` took {sum(seconds.values()) / 60:.1f} minutes "
+        f"on {machine['threads']} of {machine['cores']} cores "
+        f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())})."
+    )
+    return took + "\n\n" + (run.path / "evaluation.md").read_text().replace("## ", "### ")
+
+
+def copy_pictures(run: RunFolder, page: Path) -> str:
+    """Copies a run's pictures to docs/pictures beside the page; returns the Markdown that shows them."""
+    folder = page.parent / "docs" / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = []
+    for picture in sorted(run.path.glob("*.png")):
+        shutil.copy(picture, folder / picture.name)
+        shown.append(f"![{picture.stem.replace('_', ' ')}](docs/pictures/{picture.name})")
+    return "\n\n".join(shown)

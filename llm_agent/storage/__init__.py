@@ -1,0 +1,1 @@
+"""Storage: a run and its folder."""

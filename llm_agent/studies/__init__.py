@@ -1,0 +1,1 @@
+"""Studies: runs that differ in one thing, over seeds."""

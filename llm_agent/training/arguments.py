@@ -1,0 +1,182 @@
+"""The training commands' jobs: our own flags and every option of TRL's configuration dataclasses, read together.
+
+Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, fresh or trained already,
+``configs/*.yaml`` for any other), then from ``--config file.yaml``, then from flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from trl import GRPOConfig, SFTConfig, TrlParser
+
+from control_envs.rewards import DEFAULT_VERSION
+from llm_agent.models import tiny as tiny_model
+from llm_agent.models.loading import is_tiny
+from llm_agent.models.shipped import BASE
+from llm_agent.policies.language_model import Sampling
+from llm_agent.training.flags import GRPOArguments, RunArguments
+from llm_agent.training.hardware import hardware
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@dataclass
+class Job:
+    """What a command was asked to do.
+
+    Attributes:
+        kind: "sft" or "grpo", the command.
+        argv: its flags, which parse to this job again.
+        args: our own flags.
+        sft: the SFT phase's configuration, or None where GRPO starts from another model.
+        grpo: the GRPO phase's configuration, or None for SFT alone.
+        machine: the defaults that this machine gave, which the run keeps when it is resumed.
+    """
+
+    kind: str
+    argv: list[str]
+    args: RunArguments
+    sft: SFTConfig | None
+    grpo: GRPOConfig | None
+    machine: Mapping[str, Any]
+
+    @property
+    def config(self) -> SFTConfig | GRPOConfig:
+        """The configuration whose options are the command's flags."""
+        config = self.grpo or self.sft
+        assert config is not None
+        return config
+
+    @property
+    def start(self) -> str | None:
+        """The model that GRPO starts from in place of an SFT phase."""
+        if isinstance(self.args, GRPOArguments):
+            return self.args.sft_from or (self.args.model if self.args.zero_shot else None)
+        return None
+
+    @property
+    def reward_version(self) -> str:
+        """The reward that GRPO trains on."""
+        return self.args.reward_version if isinstance(self.args, GRPOArguments) else DEFAULT_VERSION
+
+    def settings(self) -> dict[str, Any]:
+        """What the run's record keeps: the flags, and what evaluation needs to know."""
+        sampling = {name: getattr(self.grpo, name) for name in vars(Sampling())} if self.grpo else vars(Sampling())
+        return {
+            "kind": self.kind,
+            "argv": self.argv,
+            "machine": dict(self.machine),
+            "systems": self.args.systems,
+            "model": self.args.model,
+            "seed": self.config.seed,
+            "eval_states": self.args.eval_states,
+            "eval_seed": self.args.eval_seed,
+            "reward_version": self.reward_version,
+            "sampling": sampling,
+            "load_in_4bit": self.args.load_in_4bit,
+            "max_completion_length": self.grpo.max_completion_length if self.grpo else None,
+        }
+
+
+def parse(kind: str, argv: Sequence[str], begun: Mapping[str, Any] | None = None) -> Job:
+    """The job that a command's flags ask for; ``begun``: what the machine gave where a resumed run was begun.
+
+    Raises:
+        ValueError: a value is invalid (argparse itself exits on flags that it does not know).
+    """
+    machine = hardware(begun)
+    if kind == "sft":
+        args, config = _parse((RunArguments, SFTConfig), kind, argv, machine)
+        return Job(kind, list(argv), args, config, None, machine)
+    args, config = _parse((GRPOArguments, GRPOConfig), kind, argv, machine)
+    job = Job(kind, list(argv), args, None, config, machine)
+    if job.start is None:
+        job.sft = _sft_phase(args, config.seed, machine)
+    return job
+
+
+def _sft_phase(args: GRPOArguments, seed: int, machine: Mapping[str, Any]) -> SFTConfig:
+    """The SFT phase inside ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
+    argv = ["--model", args.model, "--seed", str(seed)]
+    argv += ["--config", args.sft_config] if args.sft_config else []
+    argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps else []
+    return _parse((RunArguments, SFTConfig), "sft", argv, machine)[1]
+
+
+def preset(model: str, phase: str) -> dict[str, Any]:
+    """The defaults for a phase and a model."""
+    name = f"tiny_{phase}" if is_tiny(model) else phase
+    if name == "tiny_sft" and model != tiny_model.NAME:
+        name = "tiny_finetune_sft"
+    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+
+
+def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[str, Any]) -> tuple[Any, Any]:
+    parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
+    model = _flag(argv, "--model") or BASE
+    parser.set_defaults_with_config(output_dir="", **machine, **preset(model, phase))
+    args, config = parser.parse_args_and_config(_with_preset_paths(argv, phase))
+    return args, config
+
+
+def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
+    """The flags with the path of a preset where ``--config`` names one."""
+    given = _flag(argv, "--config")
+    if given is None:
+        return list(argv)
+    words = []
+    for word in argv:  # the parser knows the two words alone
+        words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
+    words[words.index("--config") + 1] = str(find_config(given, phase))
+    return words
+
+
+def _flag(argv: Sequence[str], name: str) -> str | None:
+    """A flag's value before the real parsing, which needs it to choose its defaults; YAML may give it as well."""
+    for i, word in enumerate(argv):
+        if word == name and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    config = None if name == "--config" else _flag(argv, "--config")
+    return read_config(find_config(config)).get(name.removeprefix("--")) if config else None
+
+
+def find_config(name: str, phase: str = "grpo") -> Path:
+    """The file that ``--config`` means: a path, or the name of a preset that comes with the package (``qwen3-4b``).
+
+    Raises:
+        ValueError: there is neither; the message names the nearest preset.
+    """
+    stem = name.replace("-", "_")
+    for path in (Path(name), CONFIGS / f"{stem}.yaml", CONFIGS / f"{stem}_{phase}.yaml"):
+        if path.is_file():
+            return path
+    presets = [preset.stem.replace("_", "-") for preset in sorted(CONFIGS.glob("*.yaml"))]
+    near = difflib.get_close_matches(Path(name).stem.replace("_", "-"), presets, n=1, cutoff=0.4)
+    hint = f" Did you mean the preset {near[0]}?" if near else ""
+    raise ValueError(f"there is no config {name}.{hint}")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A YAML file of flags and options.
+
+    Raises:
+        ValueError: it is something else, or is not there.
+        OSError: it cannot be read.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no config {path}")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(config or {}, dict):
+        raise ValueError(f"{path} must hold NAME: VALUE, one a line, not a {type(config).__name__}")
+    return config or {}

@@ -1,0 +1,90 @@
+"""What every training phase does besides training: a progress bar, metrics.jsonl, marks on whole checkpoints."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from control_envs.utils.files import flush, write_text
+from llm_agent.storage.run_folder import COMPLETE, RunFolder, read_jsonl
+
+
+class PhaseProgress(TrainerCallback):
+    """One bar for the phase: what it is, how far it is, how long it will take, how well it does."""
+
+    def __init__(self, title: str, shown: dict[str, str]):
+        self.title, self.shown = title, shown
+        self.bar: tqdm | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.title, dynamic_ncols=True)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if self.bar is not None and logs:
+            found = {label: logs[key] for key, label in self.shown.items() if logs.get(key) is not None}
+            if found:
+                self.bar.set_postfix({label: f"{float(value):.4g}" for label, value in found.items()})
+
+    def close(self) -> None:
+        """Leaves the bar as it is, however the training ended."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class MetricsLog(TrainerCallback):
+    """Appends every log of a phase to metrics.jsonl; on resuming, forgets what came after the checkpoint."""
+
+    def __init__(self, path: Path, phase: str):
+        self.path, self.phase = path, phase
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            kept = [r for r in read_jsonl(self.path) if r["phase"] != self.phase or r["step"] <= state.global_step]
+            write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if state.is_world_process_zero and logs:
+            numbers = {key: _number(value) for key, value in logs.items()}
+            with open(self.path, "a") as file:
+                file.write(json.dumps({"phase": self.phase, "step": state.global_step, **numbers}) + "\n")
+
+
+class MarkComplete(TrainerCallback):
+    """Leaves a mark in each checkpoint once it is whole, so that a kill in the middle of a save is noticed."""
+
+    def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process writes its own random state
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            flush(folder)
+            write_text(folder / COMPLETE, "")
+
+
+def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, shown: dict[str, str]) -> PhaseProgress:
+    """Replaces the trainer's own printing with ours; returns the bar, to be closed at the end."""
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    progress = PhaseProgress(title, shown)
+    for callback in (progress, MetricsLog(run.path / "metrics.jsonl", phase), MarkComplete()):
+        trainer.add_callback(callback)
+    return progress
+
+
+def _number(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, str):
+        return value
+    return None if value is None or not math.isfinite(value) else value

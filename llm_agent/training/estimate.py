@@ -1,0 +1,303 @@
+"""What a training will need: memory and time, by arithmetic, line by line."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from control_envs import format_completion, format_prompt, get_system, score_completions
+from control_envs.utils.optional import need
+from control_envs.utils.tables import table
+
+if TYPE_CHECKING:
+    from llm_agent.training.arguments import Job
+
+GB = 1e9
+TOKENS_A_NUMBER = 6  # of "-1.62, " by tokenizers that take numbers apart into digits, as Qwen's and Gemma's do
+TRAINING_SHARE = 0.35  # of the accelerator's arithmetic that training reaches
+GENERATION_SHARE = 0.5  # of its memory bandwidth that generation reaches
+LAUNCH = 0.8e-3  # seconds that transformers needs to start one layer's kernels for one token; vLLM has them recorded
+GRADIENT_BYTES = 4  # for each trained weight
+ADAM_BYTES = 12  # for each trained weight: the weight in float32, two moments
+NF4_BYTES = 0.52  # for each weight in four bits, its share of the twice quantized scales included
+
+
+@dataclass(frozen=True)
+class Device:
+    """An accelerator by its data sheet: memory in GB, dense bfloat16 in TFLOP/s, memory bandwidth in GB/s."""
+
+    memory: float
+    tflops: float
+    bandwidth: float
+
+
+DEVICES = {
+    "l4": Device(24, 121, 300),
+    "rtx4090": Device(24, 165, 1008),
+    "a100": Device(80, 312, 2039),
+    "h100": Device(80, 989, 3350),
+    "h200": Device(141, 989, 4800),
+}
+
+
+# Configurations by heart, of the presets' models and of one that is larger.
+_QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True}
+SHAPES: dict[str, dict[str, Any]] = {
+    "Qwen/Qwen3-0.6B-Base": {
+        **_QWEN3,
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 16,
+    },
+    "Qwen/Qwen3-4B-Base": {
+        **_QWEN3,
+        "hidden_size": 2560,
+        "intermediate_size": 9728,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+    },
+    "Qwen/Qwen3-32B": {
+        **_QWEN3,
+        "hidden_size": 5120,
+        "intermediate_size": 25600,
+        "num_hidden_layers": 64,
+        "num_attention_heads": 64,
+        "tie_word_embeddings": False,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What of a model's shape matters here."""
+
+    weights: int
+    trained: int
+    layers: int
+    hidden: int
+    vocabulary: int
+    cache_per_token: int  # numbers that the key-value cache holds for each token
+
+
+def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
+    """The size of a model by its configuration, on torch's meta device: no memory is used, nothing is downloaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from llm_agent.models.loading import lora_config
+
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config)
+    weights = sum(p.numel() for p in model.parameters())
+    adapter = lora_config(model, lora_r, lora_alpha)
+    if adapter is not None:
+        from peft import get_peft_model
+
+        with torch.device("meta"):
+            model = get_peft_model(model, adapter)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    layers = config.num_hidden_layers
+    return Size(weights, trained, layers, config.hidden_size, config.vocab_size, 2 * layers * heads * width)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Processes, one device each, and the share of a whole that each of them holds.
+
+    Sharding is ZeRO's (Rajbhandari et al., arXiv 1910.02054): stage 1 shards Adam's state, stage 2 gradients as well,
+    stage 3 (and FSDP's full shard) the weights too.
+    """
+
+    name: str = "every process holds the whole model"
+    processes: int = 1
+    stage: int = 0
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"--processes must be at least 1, not {self.processes}")
+
+    def share(self, stage: int) -> float:
+        """What a process holds of something that this stage shards."""
+        return 1.0 / self.processes if self.stage >= stage else 1.0
+
+
+def read_layout(path: Path) -> Layout:
+    """The layout of an accelerate configuration (``accelerate config``, ``accelerate_configs/``).
+
+    Raises:
+        ValueError: the file is no such configuration.
+    """
+    from llm_agent.training.arguments import read_config
+
+    said = read_config(path)
+    if "num_processes" not in said:
+        raise ValueError(f"{path} is no accelerate configuration: it names no num_processes")
+    stage = 3 if said.get("distributed_type") == "FSDP" else int(said.get("deepspeed_config", {}).get("zero_stage", 0))
+    return Layout(f"{path.stem}: ZeRO stage {stage} or its like", int(said["num_processes"]), stage)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one process does in one step: FLOP while generating and training, bytes read and cached while generating."""
+
+    generating: float
+    training: float
+    read: float
+    cache: float
+
+    def seconds_generating(self, device: Device) -> float:
+        """Bound by memory or by arithmetic."""
+        return max(self.read / (GENERATION_SHARE * device.bandwidth * GB), self.generating / (device.tflops * 1e12))
+
+    def seconds_training(self, device: Device) -> float:
+        """Bound by arithmetic."""
+        return self.training / (TRAINING_SHARE * device.tflops * 1e12)
+
+
+def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: int = 1, iterations: int = 1) -> Effort:
+    """The effort of ``batch`` completions at a time, ``accumulation`` times a step; TRL generates all at once."""
+    passed = size.weights * batch * accumulation * (prompt + answer)
+    cache = 2.0 * batch * accumulation * (prompt + answer) * size.cache_per_token
+    passes = 2 + 2 + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
+    read = answer * (2.0 * size.weights + cache / 2)  # for each token all weights and the cache so far
+    return Effort(2.0 * passed, float(passes * iterations * passed), read, cache)
+
+
+def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
+    """Tokens of the longest problem and of its ordinary answer."""
+    from llm_agent.models.lengths import answer_tokens, prompt_tokens
+
+    plants = [get_system(name) for name in systems]
+    if tokenizer is None:
+        prompts = [format_prompt(plant, plant.x0_bounds[:, 0]) for plant in plants]
+        answers = [round(TOKENS_A_NUMBER * plant.horizon * plant.m) + 20 for plant in plants]
+        return max(map(len, prompts)) // 3, max(answers)
+    return prompt_tokens(tokenizer, systems), max(answer_tokens(tokenizer, plant) for plant in plants)
+
+
+def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
+    """Seconds of one core that scoring one completion takes here, measured now."""
+    plant = get_system(system, **settings)
+    texts = [format_completion(np.tile(plant.u_bounds[:, 1], (plant.horizon, 1)))] * count
+    x0 = np.tile(plant.x0_bounds[:, 1], (count, 1))
+    score_completions(plant, x0, texts)
+    return min(timeit.repeat(lambda: score_completions(plant, x0, texts), number=1, repeat=5)) / count
+
+
+def memory_of(
+    job: Job, size: Size, layout: Layout, batch: int, prompt: int, answer: int, cache: float
+) -> dict[str, float]:
+    """Bytes that one device holds, by what they are for."""
+    four_bit = job.args.load_in_4bit
+    embedded = size.vocabulary * size.hidden if four_bit else size.weights  # only layers are quantized
+    weights = 2.0 * embedded + NF4_BYTES * (size.weights - embedded)
+    return {
+        f"weights ({'four bits, embeddings bfloat16' if four_bit else 'bfloat16'})": weights * layout.share(3),
+        "gradients of trained weights": GRADIENT_BYTES * size.trained * layout.share(2),
+        "Adam's state of trained weights": ADAM_BYTES * size.trained * layout.share(1),
+        # Checkpointing keeps each layer's input; one layer at a time is opened up again.
+        "activations (checkpointed)": 2.0 * batch * (prompt + answer) * size.hidden * (size.layers + 20),
+        "logits of a batch": 4.0 * batch * answer * size.vocabulary,
+        "key-value cache while generating": cache,
+    }
+
+
+def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | None = None) -> str:
+    """The estimate of one training as text.
+
+    Args:
+        flags: train_grpo's.
+        device: a key of `DEVICES`.
+        shape: in place of the model's configuration, "TYPE:NAME=VALUE,...".
+
+    Raises:
+        ValueError: a flag is invalid, or the model's configuration is not at hand.
+        ImportError: a package is not installed.
+    """
+    need("trl", "llm")
+    from llm_agent.models.loading import load_tokenizer
+    from llm_agent.training.arguments import parse
+
+    job = parse("grpo", flags)
+    config = _config_of(job.args.model, shape)
+    tokenizer = None if shape or _by_heart(job.args.model) else load_tokenizer(job.args.model)
+    size = size_of(config, job.args.lora_r, job.args.lora_alpha)
+    rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[device], layout)
+    return (
+        f"{job.args.model} on {layout.processes} x {device} ({layout.name})\n\n{table(['', 'estimate'], rows)}\n\n"
+        f"Assumed: training reaches {TRAINING_SHARE:.0%} of the device's arithmetic, generation "
+        f"{GENERATION_SHARE:.0%} of its memory's bandwidth, {1e3 * LAUNCH:.1f} ms a layer and token start kernels "
+        "(none with --use_vllm); what processes tell each other takes no time."
+    )
+
+
+def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, layout: Layout) -> list[list[str]]:
+    """Rows of quantity and amount.
+
+    Raises:
+        ValueError: the job has no GRPO phase.
+    """
+    if job.grpo is None:
+        raise ValueError("estimates are of train_grpo's jobs")
+    config = job.grpo
+    batch = config.per_device_train_batch_size
+    completions = batch * config.gradient_accumulation_steps * layout.processes
+    effort = effort_of(size, prompt, answer, batch, config.gradient_accumulation_steps, config.num_iterations)
+    memory = memory_of(job, size, layout, batch, prompt, answer, effort.cache)
+    total = sum(memory.values())
+    verdict = ", TOO MUCH" if total > device.memory * GB else ""
+    launching = 0.0 if config.use_vllm else answer * size.layers * LAUNCH
+    generation = max(effort.seconds_generating(device), launching)
+    training = effort.seconds_training(device)
+    scoring = completions * max(map(reward_seconds, job.args.systems))
+    step = generation + training + scoring
+    return [
+        ["weights", f"{size.weights / 1e6:,.0f} M, of which {size.trained / 1e6:,.1f} M are trained"],
+        ["tokens of a problem and its answer", f"{prompt} + {answer}"],
+        ["completions a step", f"{completions} ({completions // (config.num_generations or 1)} problems)"],
+        *[[f"memory: {name}", f"{amount / GB:.2f} GB"] for name, amount in memory.items()],
+        ["memory in all", f"{total / GB:.1f} of {device.memory:.0f} GB{verdict}"],
+        ["a step: generation", f"{generation:.1f} s"],
+        ["a step: training", f"{training:.1f} s"],
+        ["a step: rewards on one core", f"{scoring:.3f} s"],
+        [f"{config.max_steps} steps", f"{config.max_steps * step / 3600:.1f} h"],
+    ]
+
+
+def _config_of(model: str, shape: str | None) -> Any:
+    from transformers import AutoConfig
+
+    from llm_agent.models import tiny as tiny_model
+    from llm_agent.models.loading import resolve
+
+    if shape:
+        kind, _, settings = shape.partition(":")
+        try:
+            values = {key: int(value) for key, value in (pair.split("=") for pair in settings.split(",") if pair)}
+            return AutoConfig.for_model(kind, **values)
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"--shape reads TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
+    if model == tiny_model.NAME:
+        return tiny_model.build_tiny()[0].config
+    if _by_heart(model):
+        return AutoConfig.for_model("qwen3", **SHAPES[model])
+    try:
+        return AutoConfig.from_pretrained(resolve(model), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"the configuration of {model!r} is not at hand: give --shape ({said})") from None
+
+
+def _by_heart(model: str) -> bool:
+    """Whether the model is one of `SHAPES` and is not downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return model in SHAPES and not isinstance(try_to_load_from_cache(model, "config.json"), str)

@@ -1,0 +1,76 @@
+"""Evaluation while training: the model's greedy and sampled plans from validation states, every so many steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from transformers import TrainerCallback
+
+from baselines.optimum.solver import solve_all
+from control_envs import format_prompt, get_system, sample_states, score_completions
+from llm_agent.models.lengths import completion_room
+from llm_agent.policies.language_model import LLMPolicy, Sampling
+from llm_agent.storage.run_folder import RunFolder
+
+STATES = 200
+
+
+class HeldOut(TrainerCallback):
+    """Logs held_out/<decoding>/<measure> before training, every ``every`` steps and at the end.
+
+    The states are of the validation split, shared among the run's plants; ``cost_ratio`` is the median J/J*.
+
+    Args:
+        trainer: whose model is asked, and whose log is written to.
+        run: for its plants and its sampling.
+        every: steps between two evaluations.
+        states: initial states in all.
+    """
+
+    def __init__(self, trainer: Any, run: RunFolder, every: int, states: int = STATES):
+        self.trainer, self.every = trainer, every
+        settings = run.settings
+        self.version, self.sampling = settings["reward_version"], Sampling(**settings["sampling"])
+        self.plants = [get_system(name) for name in settings["systems"]]
+        self.room = completion_room(trainer.processing_class, settings["systems"], settings["max_completion_length"])
+        self.x0 = [sample_states(plant, max(states // len(self.plants), 1), "validation") for plant in self.plants]
+        self.optimal = [solve_all(plant, x0).cost for plant, x0 in zip(self.plants, self.x0, strict=True)]
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.global_step == 0:
+            self._evaluate(state)
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            own_log_is_due = control.should_log
+            self._evaluate(state)
+            control.should_log = own_log_is_due  # logging clears it
+
+    def _evaluate(self, state: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        policy = LLMPolicy(model, self.trainer.processing_class, self.sampling, self.room)
+        logs: dict[str, float] = {}
+        for decoding in ("greedy", "sampled"):
+            values = self._measure(policy, decoding == "greedy")
+            logs |= {f"held_out/{decoding}/{name}": value for name, value in values.items()}
+        self.trainer.log(logs)
+
+    def _measure(self, policy: LLMPolicy, greedy: bool) -> dict[str, float]:
+        rewards, successes, ratios = [], [], []
+        for plant, x0, optimal in zip(self.plants, self.x0, self.optimal, strict=True):
+            completions = policy.act([format_prompt(plant, x) for x in x0], greedy=greedy, seed=0)
+            scores = score_completions(plant, x0, completions, self.version)
+            success = np.zeros(len(x0))
+            success[scores.valid] = scores.metrics.success
+            rewards.append(scores.total)
+            successes.append(success)
+            ratios.append(scores.metrics.cost / optimal[scores.valid])
+        ratio = np.concatenate(ratios)
+        return {
+            "reward": float(np.concatenate(rewards).mean()),
+            "success": float(np.concatenate(successes).mean()),
+            "cost_ratio": float(np.nanmedian(ratio)) if len(ratio) else float("nan"),
+        }

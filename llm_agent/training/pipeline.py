@@ -1,0 +1,257 @@
+"""A run from end to end: demonstrations, SFT, GRPO, evaluation and report, each phase resumable."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import datasets
+import transformers
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import GRPOConfig, SFTConfig
+
+from control_envs.utils.commands import guarded
+from control_envs.utils.files import replacing, write_json
+from control_envs.utils.optional import need
+from llm_agent.data.demonstrations import derived_seed, make_demonstrations, make_prompts
+from llm_agent.evaluation.evaluate import evaluate_run
+from llm_agent.models import tiny as tiny_model
+from llm_agent.models.chat import messages
+from llm_agent.models.lengths import check_spelling, completion_room, prompt_tokens
+from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve
+from llm_agent.policies.vllm import check_vllm
+from llm_agent.storage.run_folder import RunFolder, Stopwatch
+from llm_agent.training.arguments import Job, parse
+from llm_agent.training.callbacks import add_phase_callbacks
+from llm_agent.training.flags import PERTURBATION, GRPOArguments
+from llm_agent.training.grpo import ControlGRPOTrainer
+from llm_agent.training.guards import StopOnFailure, written_or_said
+from llm_agent.training.hardware import without_denormals
+from llm_agent.training.held_out import HeldOut
+from llm_agent.training.processes import is_main, locked_by_main, on_main, say
+from llm_agent.training.rewards import reward_functions
+from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
+
+EVALUATION = "evaluation"
+SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
+GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
+
+
+def command(kind: str, argv: Sequence[str], finish: Callable[[RunFolder, bool], None]) -> int:
+    """What ``train_sft`` and ``train_grpo`` do; bad input gives one line and exit code 2.
+
+    Args:
+        finish: what to do with the finished run, in the main process; told whether its page is wanted.
+    """
+    argv = list(argv)
+
+    def work() -> None:
+        job = parse(kind, argv)
+        run = RunFolder(on_main(lambda: _open_or_create(job)))
+        if job.args.resume:
+            job = parse(kind, run.settings["argv"], run.settings.get("machine"))
+        say(f"run folder: {run.path}")
+        with locked_by_main(run.path), written_or_said(run):
+            Pipeline(run, job).go()
+            on_main(partial(finish, run, not job.args.skip_report))
+
+    with without_denormals():  # said before torch starts its threads, which inherit it
+        return guarded(work, "stopped: go on with --resume", quiet=not is_main())
+
+
+def _open_or_create(job: Job) -> Path:
+    folder = job.config.output_dir or None
+    if job.args.resume:
+        given = {word.partition("=")[0].replace("_", "-") for word in job.argv if word.startswith("--")}
+        if others := ", ".join(sorted(given - {"--resume", "--output-dir"})):
+            raise ValueError(f"a resumed run keeps its own settings: leave {others} out, or start another run")
+        run = RunFolder.open(folder)
+        if run.settings["kind"] != job.kind:
+            raise ValueError(f"{run.path} is a run of train_{run.settings['kind']}: resume it with that command")
+        return run.path
+    _check(job)
+    label = f"{job.args.system}-{Path(job.args.model).name}-seed{job.config.seed}"
+    return RunFolder.create(folder, label, job.settings()).path
+
+
+def _check(job: Job) -> None:
+    """What can be known before hours of training: the model can be had, runs have a length, answers fit.
+
+    Raises:
+        ValueError: something is amiss.
+    """
+    for config in filter(None, (job.sft, job.grpo)):
+        for monitor in cast(list[str], config.report_to or []):
+            if importlib.util.find_spec(monitor) is None:
+                raise ValueError(f"--report_to {monitor} needs a package: run  pip install {monitor}")
+        if config.hub_token:
+            raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
+        if config.max_steps < 1:
+            raise ValueError(
+                f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps"
+            )
+    if job.args.load_in_4bit:
+        need("bitsandbytes", "quantized")
+        if is_tiny(job.args.model):
+            raise ValueError("--load-in-4bit is for pretrained models; the embedded one needs all of its bits")
+    tokenizer = load_tokenizer(job.start or job.args.model)
+    check_spelling(tokenizer, job.args.systems)
+    if job.grpo:
+        room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
+        if job.grpo.use_vllm:
+            check_vllm(job.grpo, prompt_tokens(tokenizer, job.args.systems) + room)
+
+
+class Pipeline:
+    """The phases of one run, in order; those already done are skipped.
+
+    Args:
+        callbacks: further callbacks of every phase that trains.
+    """
+
+    def __init__(self, run: RunFolder, job: Job, callbacks: Sequence[TrainerCallback] = ()):
+        self.run, self.job, self.args, self.callbacks = run, job, job.args, callbacks
+
+    def train(self) -> None:
+        """Runs what is left of the phases that come before the evaluation."""
+        self._work_off({name: phase for name, phase in self._phases().items() if name != EVALUATION})
+
+    def go(self) -> None:
+        """Runs what is left of the phases, the evaluation last."""
+        self._work_off(self._phases())
+
+    def _work_off(self, phases: dict[str, Callable[[str], None]]) -> None:
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        datasets.disable_progress_bars()
+        left = on_main(lambda: [name for name in phases if not self.run.is_done(name)])
+        for i, (name, phase) in enumerate(phases.items(), 1):
+            if name in left:
+                watch = Stopwatch()
+                transformers.set_seed(self.job.config.seed)
+                phase(f"[{i}/{len(phases)}] {name}")
+                on_main(partial(self.run.mark_done, name, watch()))
+
+    def _phases(self) -> dict[str, Callable[[str], None]]:
+        phases: dict[str, Callable[[str], None]] = {}
+        if self.job.sft:
+            phases |= {"data": _on_main(partial(self._data, self.job.sft)), "sft": partial(self._sft, self.job.sft)}
+        elif self.job.start:
+            phases["sft"] = _on_main(partial(self._start, self.job.start))
+        if self.job.grpo:
+            phases["grpo"] = partial(self._grpo, self.job.grpo)
+        return {**phases, EVALUATION: _on_main(self._evaluate)}
+
+    # -- phases --------------------------------------------------------------------------------------------
+
+    def _data(self, config: SFTConfig, title: str) -> None:
+        count = self.args.demonstration_count or _examples_seen(config)
+        say(f"{title}: {count} {self.args.demonstrations} demonstrations")
+        usual = PERTURBATION if is_tiny(self.args.model) else 0.0
+        rows, card = make_demonstrations(
+            self.args.systems,
+            count,
+            self.args.demonstrations,
+            "train",
+            config.seed,
+            usual if self.args.perturbation is None else self.args.perturbation,
+            self.args.variations,
+            self.args.reasoning,
+            self.args.errors,
+        )
+        folder = self.run.path / "data"
+        folder.mkdir(exist_ok=True)
+        with replacing(folder / "demonstrations.parquet") as part:
+            rows.to_parquet(part)
+        write_json(folder / "card.json", card)
+
+    def _sft(self, config: SFTConfig, title: str) -> None:
+        config = _changed(config, output_dir=str(self.run.path / "sft"))
+        rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
+        model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
+        quicken(model, bool(config.bf16), config.use_cpu)
+        adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
+        width = WIDTH_FRESH if self.args.model == tiny_model.NAME else WIDTH_TRAINED
+        trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
+        self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
+
+    def _start(self, source: str, title: str) -> None:
+        """Takes another model as this run's starting point, so that both can be evaluated side by side."""
+        say(f"{title}: starting from {resolve(source)}")
+        model, tokenizer = load_model(source, self.job.config.seed)
+        model.save_pretrained(str(self.run.path / "sft"))
+        tokenizer.save_pretrained(self.run.path / "sft")
+
+    def _grpo(self, config: GRPOConfig, title: str) -> None:
+        model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=self.args.load_in_4bit)
+        quicken(model, bool(config.bf16), config.use_cpu)
+        room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
+        config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
+        # A stream of the training split apart from the demonstrations' own.
+        args = self.args
+        assert isinstance(args, GRPOArguments)
+        seed = derived_seed(config.seed, 1)
+        prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
+        prompts = prompts.map(lambda row: {"prompt": messages(row["prompt"])})
+        config.shuffle_dataset = False  # the prompts are in the order they are meant to be asked
+        trainer = ControlGRPOTrainer(
+            model=model,
+            reward_funcs=reward_functions(self.job.reward_version),
+            args=config,
+            train_dataset=prompts,
+            processing_class=tokenizer,
+            peft_config=lora_config(model, args.lora_r, args.lora_alpha),
+            credit=args.credit,
+            reward_version=args.reward_version,
+        )
+        model.generation_config.update(do_sample=True, **self.run.settings["sampling"])  # saved with the model
+        if args.eval_every:
+            trainer.add_callback(HeldOut(trainer, self.run, args.eval_every))
+        self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
+
+    def _evaluate(self, title: str) -> None:
+        say(title)
+        evaluate_run(self.run)
+
+    # -- parts ---------------------------------------------------------------------------------------------
+
+    def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
+        progress = add_phase_callbacks(trainer, self.run, phase, title, shown)
+        limits = (self.args.patience, self.args.least_parsed) if isinstance(self.args, GRPOArguments) else ()
+        for callback in (StopOnFailure(self.run, phase, *limits), *self.callbacks):
+            trainer.add_callback(callback)
+        with closing(progress):
+            trainer.train(resume_from_checkpoint=self.run.last_checkpoint(phase))
+        trainer.save_model(str(self.run.path / phase))
+        on_main(partial(tokenizer.save_pretrained, self.run.path / phase))
+
+
+def _on_main(phase: Callable[[str], None]) -> Callable[[str], None]:
+    """A phase that the main process does for all."""
+    return lambda title: on_main(partial(phase, title))
+
+
+def _changed(config: Any, **changes: Any) -> Any:
+    """A copy with other settings (``dataclasses.replace`` would derive TRL's derived settings a second time)."""
+    config = copy.copy(config)
+    for key, value in changes.items():
+        setattr(config, key, value)
+    return config
+
+
+def _examples_seen(config: SFTConfig) -> int:
+    """Demonstrations that SFT sees when each is new."""
+    return config.max_steps * config.train_batch_size * config.gradient_accumulation_steps * config.world_size
+
+
+def _prompts_seen(config: GRPOConfig) -> int:
+    """Prompts that GRPO sees when each is new."""
+    completions = config.max_steps * config.gradient_accumulation_steps * config.train_batch_size * config.world_size
+    return math.ceil(completions / config.num_iterations / (config.num_generations or 1))

@@ -1,0 +1,152 @@
+"""The SFT phase: TRL's SFTTrainer on demonstrations, with two things that make numbers quick to learn.
+
+* Muon on the hidden matrices (`llm_agent.training.optim`), for models trained from scratch.
+* Soft targets for number tokens (`NumberTargets`): early in training a value's neighbours on the grid count as
+  nearly right; the width shrinks to nothing, so that training ends on the plain cross-entropy.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+from trl import SFTConfig, SFTTrainer
+
+from control_envs.text import DECIMALS
+from llm_agent.models.chat import encode as encode_prompts
+from llm_agent.models.tiny import holds_tiny
+from llm_agent.models.tokenizer import number_families
+from llm_agent.training.optim import MuonAdamW
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Initial widths of soft targets, in units of the value: a model that is sharp already is blunted by wide ones, and what
+# it then has to learn again decides how precise it ends; without any, rare controls starve (docs/findings.md).
+WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
+
+
+class NumberTargets:
+    """Gaussian targets over a number token's neighbours on the value grid.
+
+    Args:
+        tokenizer: the tiny model's.
+        width: initial standard deviation of the targets, in units of the value.
+        until: share of training after which targets are plain.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, until: float = 0.9):
+        self.width, self.until = width, until
+        reach = round(3 * width * 10**DECIMALS)
+        self._offsets = torch.arange(-reach, reach + 1)
+        # A token that is no number is its own neighbour all along, so that its target stays plain.
+        self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
+        for family in number_families(tokenizer):
+            ids = torch.as_tensor(family)
+            near = torch.arange(len(ids))[:, None] + self._offsets
+            self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
+        """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
+        width = self.width * max(1.0 - training_progress / self.until, 0.0)
+        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: plain
+            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        weights = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
+        weights = (weights / weights.sum()).to(logits.device)
+        # log_softmax and not logsumexp: torch's exp on a CPU is slow where it underflows, as a sharp model's logits do.
+        logs = torch.log_softmax(logits, dim=1)
+        return -(logs.gather(1, self._neighbours.to(labels.device)[labels]) @ weights)
+
+
+class TinySFTTrainer(SFTTrainer):
+    """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers.
+
+    Args:
+        number_width: initial width of the soft targets (see `NumberTargets`); 0 for plain targets.
+        muon: Muon for the hidden matrices, otherwise AdamW for all weights.
+    """
+
+    def __init__(self, *args: Any, number_width: float = WIDTH_FRESH, muon: bool = True, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        assert isinstance(self.processing_class, PreTrainedTokenizerBase)
+        self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
+
+    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
+        """Muon and AdamW as one optimizer."""
+        if not self._muon:
+            return super().create_optimizer(model)
+        if self.optimizer is None:
+            assert isinstance(self.model, torch.nn.Module)
+            self.optimizer = MuonAdamW(self.model, lr=self.args.learning_rate, weight_decay=self.args.weight_decay)
+        return self.optimizer
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Soft cross-entropy over the completion's tokens."""
+        labels = inputs["labels"][:, 1:]
+        kept = labels != -100
+        logits = self._logits(model, inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1], kept)
+        progress = self.state.global_step / max(self.state.max_steps, 1)
+        losses = self._targets.loss(logits, labels[kept], progress)
+        total = kept.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = losses.sum() / total
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the items are all processes', whose gradients are averaged
+        if self.state.global_step % self.args.logging_steps == 0:  # a batch now and then is enough to watch
+            right = (logits.argmax(-1) == labels[kept]).float().mean().item()
+            self._metrics["train"]["mean_token_accuracy"].append(right)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _logits(self, model, ids, attention, kept):
+        """Logits of the kept tokens alone, (T, V)."""
+        if self.accelerator.unwrap_model(model) is not model:  # shared among processes: its forward is what syncs them
+            return model(input_ids=ids, attention_mask=attention, use_cache=False).logits[kept].float()
+        with self.accelerator.autocast():  # accelerate wraps the model's forward alone, which builds every logit
+            hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+            return model.lm_head(hidden[kept]).float()
+
+
+def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+    """Prompt and completion as input_ids, and as labels what is taught of the completion and its end.
+
+    Raises:
+        ValueError: a perturbed completion and what is taught in its place take different numbers of tokens.
+    """
+
+    def ended(texts: list[str]) -> list[list[int]]:
+        return [[*ids, tokenizer.eos_token_id] for ids in tokenizer(texts, add_special_tokens=False).input_ids]
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        prompts, answers = encode_prompts(tokenizer, rows["prompt"]).input_ids, ended(rows["completion"])
+        taught = answers if rows["taught"] == rows["completion"] else ended(rows["taught"])
+        if any(len(a) != len(t) for a, t in zip(answers, taught, strict=True)):
+            raise ValueError(
+                "perturbed demonstrations need a tokenizer with one token for each number, as the tiny model's: "
+                "give --perturbation 0"
+            )
+        return {
+            "input_ids": [p + a for p, a in zip(prompts, answers, strict=True)],
+            "labels": [[-100] * len(p) + t for p, t in zip(prompts, taught, strict=True)],
+        }
+
+    return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="tokenizing")
+
+
+def make_trainer(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    dataset: Dataset,
+    config: SFTConfig,
+    peft_config: Any,
+    number_width: float = WIDTH_FRESH,
+) -> SFTTrainer:
+    """The trainer of the SFT phase; ``number_width`` is the embedded model's alone."""
+    trainer_class = partial(TinySFTTrainer, number_width=number_width) if holds_tiny(model) else SFTTrainer
+    return trainer_class(
+        model=model,
+        args=config,
+        train_dataset=tokenize(dataset, tokenizer),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )

@@ -1,0 +1,90 @@
+"""PPO's side of `llm_agent.tune`: a trial trains one policy, worth its mean return from validation states."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna import Trial, TrialPruned
+from stable_baselines3.common.callbacks import BaseCallback
+from tqdm.auto import tqdm
+
+from baselines.controllers.policy import Feedback
+from baselines.controllers.ppo import CHECKPOINTS, checked, settings_for, train
+from baselines.controllers.ppo_policy import feedback, load_policy
+from baselines.evaluation.rollout import rollout
+from control_envs import get_system, measure, sample_states
+from llm_agent.tuning.spaces import SPACES, Space, with_changes
+
+PRICE = 10.0  # of a violation, in units of J, as in what PPO maximises by default
+EVALUATIONS = 10  # while a trial trains
+
+
+class PPOTrials:
+    """What every PPO trial of a study shares, and how one is run; attributes as `llm_agent.tuning.grpo.GRPOTrials`'s.
+
+    Raises:
+        ValueError: no such plant, too few steps, or a space that holds what PPO's settings cannot be.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self._system, self._seed = get_system(args.system), args.seed
+        steps = args.steps or settings_for(self._system).total_timesteps
+        if steps < CHECKPOINTS:
+            raise ValueError(f"--steps must be at least {CHECKPOINTS} for PPO, not {steps}")
+        self.shared = {"total_timesteps": steps}
+        self.space: Space = with_changes(SPACES["ppo"], args.space)
+        checked({name: entry.first() for name, entry in self.space.items()}, "--space")
+        if "total_timesteps" in self.space:
+            raise ValueError("--space: total_timesteps is the same for all trials, and not to be searched")
+        self.length = EVALUATIONS
+        self._x0 = sample_states(self._system, args.states, "validation", args.seed)
+        self.task = self.shared | {"system": args.system, "seed": args.seed, "states": args.states}
+
+    def command(self, best: Path) -> str:
+        """What trains with the settings in a file."""
+        return f"python -m baselines.ppo --system {self._system.name} --seed {self._seed} --config {best}"
+
+    def run(self, trial: Trial, settings: Mapping[str, Any], folder: Path) -> float:
+        """The value of a trial, see `value`.
+
+        Raises:
+            TrialPruned: it was given up.
+        """
+        chosen = settings_for(self._system, **checked({**self.shared, **settings}, "--space"))
+        with tqdm(total=chosen.total_timesteps, desc=f"trial {trial.number}", dynamic_ncols=True, leave=False) as bar:
+            watch = _Watch(trial, self, chosen.total_timesteps, bar)
+            made = train(self._system, self._seed, chosen, folder, progress=False, callbacks=[watch])
+        return self.value(load_policy(made, self._system))
+
+    def value(self, policy: Feedback) -> float:
+        """Mean of -(J + `PRICE` * violations) over the validation states, whatever reward the policy was trained on."""
+        metrics = measure(rollout(policy, self._system, self._x0).trajectories)
+        return -float((metrics.cost + PRICE * metrics.violations).mean())
+
+
+class _Watch(BaseCallback):
+    """Reports the policy's value `EVALUATIONS` times, and ends the training when the trial is hopeless."""
+
+    def __init__(self, trial: Trial, trials: PPOTrials, steps: int, bar: tqdm):
+        super().__init__()
+        self._trial, self._trials, self._steps, self._bar = trial, trials, steps, bar
+        self._reported = 0
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_end(self) -> None:
+        self._bar.update(min(self.num_timesteps, self._steps) - self._bar.n)
+        reached = min(self.num_timesteps * EVALUATIONS // self._steps, EVALUATIONS)
+        if reached == self._reported:
+            return
+        self._reported = reached
+        policy = feedback(self.model, self.model.get_vec_normalize_env(), self._trials._system)
+        value = self._trials.value(policy)
+        self._bar.set_postfix(value=f"{value:.4g}")
+        self._trial.report(value, reached)
+        if self._trial.should_prune():
+            raise TrialPruned(f"at step {self.num_timesteps}")

@@ -1,0 +1,89 @@
+"""The batched environments against the single ones."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from control_envs import REWARDS, SYSTEMS, env_id, measure, score, simulate
+from control_envs.envs import ControlEnv
+from control_envs.envs.vector import BatchedControlEnv
+
+
+@pytest.mark.parametrize("version", REWARDS)
+def test_a_batch_is_its_environments_alone(system, version):
+    rng = np.random.default_rng(0)
+    batch = BatchedControlEnv(3, system, reward_version=version)
+    low, high = system.x_bounds.T
+    x0 = rng.uniform(low, high, (3, system.n))
+    x0[0] = 0.0
+    alone = [ControlEnv(system, version) for _ in range(3)]
+    observation, _ = batch.reset(options={"x0": x0})
+    np.testing.assert_array_equal(
+        observation, [env.reset(options={"x0": x})[0] for env, x in zip(alone, x0, strict=True)]
+    )
+    for k in range(system.horizon):
+        actions = rng.uniform(-1.3, 1.3, (3, system.m))
+        observation, reward, terminated, truncated, infos = batch.step(actions)
+        steps = [env.step(action) for env, action in zip(alone, actions, strict=True)]
+        np.testing.assert_allclose(observation, [s[0] for s in steps], rtol=1e-12)
+        np.testing.assert_allclose(reward, [s[1] for s in steps], rtol=1e-9, atol=1e-9)
+        assert terminated.tolist() == [s[2] for s in steps] == [k == system.horizon - 1] * 3
+        assert not truncated.any()
+    for i, (*_, info) in enumerate(steps):
+        for name, value in info["metrics"].items():
+            assert infos["metrics"][name][i] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+        for name, value in info["reward_terms"].items():
+            assert infos["reward_terms"][name][i] == pytest.approx(value, rel=1e-9, abs=1e-9), name
+
+
+def test_make_vec_gives_the_batch_and_starts_anew():
+    for name in SYSTEMS:
+        envs = gym.make_vec(env_id(name), num_envs=4, vectorization_mode="vector_entry_point", reward_version="1.2")
+        assert isinstance(envs.unwrapped, BatchedControlEnv)
+        first, _ = envs.reset(seed=3)
+        again, _ = envs.reset(seed=3)
+        assert np.array_equal(first, again)
+        assert envs.observation_space.contains(first)
+        envs.action_space.seed(0)
+        horizon = envs.unwrapped.system.horizon
+        returns, controls = np.zeros(4), []
+        for _ in range(horizon):
+            actions = envs.action_space.sample()
+            controls.append(envs.unwrapped._to_control(actions))
+            _, reward, terminated, _, _ = envs.step(actions)
+            returns += reward
+        assert terminated.all()
+        trajectories = simulate(envs.unwrapped.system, first, np.stack(controls, axis=1))
+        np.testing.assert_allclose(returns, score(trajectories, "1.2").total)
+        fresh, reward, terminated, _, _ = envs.step(envs.action_space.sample())
+        assert not terminated.any()
+        assert not reward.any()
+        assert not np.array_equal(fresh, first)
+    assert isinstance(gym.make_vec(env_id(name), num_envs=2), gym.vector.VectorEnv)
+
+
+def test_a_diverged_flight_is_held_as_the_simulator_holds_it():
+    envs = BatchedControlEnv(2, "van_der_pol", u_bounds=500.0, action_units="physical")
+    x0 = np.array([[1.9, 1.9], [0.1, 0.1]])
+    envs.reset(options={"x0": x0})
+    actions = np.array([[500.0], [0.0]])
+    for _ in range(50):
+        x, reward, *_, infos = envs.step(actions)
+        assert np.isfinite(x).all()
+        assert np.isfinite(reward).all()
+    trajectories = simulate(envs.system, x0, np.broadcast_to(actions[:, None], (2, 50, 1)))
+    np.testing.assert_allclose(x, trajectories.x[:, -1])
+    np.testing.assert_allclose(infos["metrics"]["cost"], measure(trajectories).cost)
+
+
+def test_bad_input_is_refused():
+    envs = BatchedControlEnv(2, "double_integrator")
+    with pytest.raises(gym.error.ResetNeeded):
+        envs.step(np.zeros((2, 1)))
+    with pytest.raises(ValueError, match=r"\(2, 2\) finite numbers"):
+        envs.reset(options={"x0": [[0.0, np.nan], [0.0, 0.0]]})
+    envs.reset()
+    with pytest.raises(ValueError, match=r"\(2, 1\) finite numbers"):
+        envs.step(np.zeros(2))
+    with pytest.raises(ValueError, match="do not render"):
+        gym.make_vec("VanDerPol-v0", num_envs=2, vectorization_mode="vector_entry_point", render_mode="rgb_array")
