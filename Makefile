@@ -1,17 +1,17 @@
-# Two commands: `make train` (the main job) and `make test`. Each builds .venv first if it is not there.
+# Two commands: `make train` (the main job) and `make test`. Each creates .venv and installs into it if that is not done yet.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 .PHONY: train test slow lint bench docs clean help
 
-help:           ## what there is
+help:           ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-train: $(VENV)/.installed  ## train the embedded model on the double integrator (SFT, GRPO, evaluation), about ten minutes
+train: $(VENV)/.installed  ## train a language model on the double integrator (SFT, GRPO, evaluation): five to eight minutes on two cores
 	$(BIN)/python -m llm_agent.train_grpo $(ARGS)
 
-test: $(VENV)/.installed   ## the test suite, two files at a time
+test: $(VENV)/.installed   ## the test suite, two files at a time: six to eleven minutes on two cores
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.installed   ## the tests that train for minutes
@@ -23,6 +23,7 @@ lint: $(VENV)/.installed   ## style and types
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed  ## the benchmarks
+	@echo "Installing what the benchmarks compare with (do-mpc) into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
@@ -34,5 +35,6 @@ clean:          ## remove what was installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	@echo "Installing control-grpo and its dependencies (torch, transformers, TRL, ...) into $(VENV): two to three minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
 	touch $@

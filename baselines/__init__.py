@@ -1,4 +1,4 @@
-"""Classical controllers on the same plants, and the evaluation that measures any policy."""
+"""Classical controllers for the plants, and the evaluation of any policy."""
 
 from control_envs.utils.moved import keep_old_modules
 

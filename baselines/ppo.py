@@ -5,8 +5,8 @@
     python -m baselines.ppo --system van_der_pol --seed 0 --resume
 
 A run folder ``runs/ppo/SYSTEM/seed_K`` holds the trained policy with the statistics that its observations are
-normalised by (``policy.safetensors``), the settings (``ppo.json``), and Stable-Baselines3's own checkpoints. The latter
-are pickles, which can run any code: they are read by ``--resume`` alone. Resume no run that you have from a stranger.
+normalised by (``policy.safetensors``), the settings (``ppo.json``), and the checkpoints of Stable-Baselines3. These are
+pickles, which can run any code, and are read only by ``--resume``: resume only runs that you trust.
 """
 
 from __future__ import annotations
@@ -16,28 +16,33 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from baselines.controllers.ppo import OUTPUT, REWARDS, read_settings, settings_for, train
+from baselines.controllers.ppo import OUTPUT, train
+from baselines.controllers.ppo_settings import REWARDS, read_settings, settings_for
 from control_envs.systems import SYSTEMS, get_systems
 from control_envs.utils.commands import guarded
+from control_envs.utils.files import check_output_dir
+
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m baselines.ppo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--system", default="double_integrator", help=f"a plant, or all: {', '.join(SYSTEMS)}")
-    parser.add_argument("--seed", type=int, default=0, help="the (first) seed (0)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds, one run each (1)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, one run each (1)")
     parser.add_argument("--total-timesteps", type=int, default=None, help="environment steps (tuned for each plant)")
-    parser.add_argument("--reward", choices=REWARDS, default=None, help="stage_cost")
-    parser.add_argument("--config", type=Path, default=None, help="YAML with settings by the names of PPOSettings")
-    parser.add_argument("--output-dir", type=Path, default=OUTPUT, help="%(default)s")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--reward", choices=REWARDS, default=None, help="reward to maximise (stage_cost)")
+    parser.add_argument("--config", type=Path, default=None, help="YAML file of PPOSettings values, by name")
+    parser.add_argument("--output-dir", type=Path, default=OUTPUT, help="parent of the run folders (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar")
     args = parser.parse_args(argv)
 
     def work() -> None:
+        check_output_dir(args.output_dir)
         flags = {"reward": args.reward, "total_timesteps": args.total_timesteps}
         changes = read_settings(args.config) if args.config else {}
         changes |= {name: value for name, value in flags.items() if value}
@@ -47,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 folder = train(system, seed, settings, args.output_dir, args.resume, not args.no_progress)
                 print(f"{system.name}, seed {seed}: {folder}")
 
-    return guarded(work, "stopped: go on with --resume")
+    return guarded(work, "stopped: continue with --resume")
 
 
 if __name__ == "__main__":

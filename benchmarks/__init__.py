@@ -1,11 +1,11 @@
-"""Speed, measured side by side in one process and given as ratios."""
+"""Benchmarks: each compares speeds side by side in one process and prints their ratios."""
 
 import time
 from collections import defaultdict
 
 
 def best_time(work, repeats=7):
-    """The least of several wall-clock times, in seconds, after one for warming up: the machine when left alone."""
+    """The minimum of several wall-clock times in seconds, after one warm-up call."""
     work()
     times = []
     for _ in range(repeats):
@@ -16,7 +16,7 @@ def best_time(work, repeats=7):
 
 
 def operator_shares(work, top, runs=1):
-    """(operator, its share of the time) of the largest, by torch's profiler, which sees the calling thread alone."""
+    """Rows (operator, share of the time) of the slowest operators, by torch's profiler, in the calling thread only."""
     from torch.profiler import profile
 
     work()

@@ -1,18 +1,18 @@
-"""What each reward version tells apart among bad plans: groups of 16 from one state, as GRPO sees them.
+"""How well each reward version distinguishes bad plans: groups of 16 from one initial state, as in GRPO.
 
     python -m benchmarks.bad_plans
 
-"Noise" is drawn anew for every control over the whole range; "pushes" hold one control drawn so for the whole trajectory.
-The largest advantage is in the group's standard deviations, the median over groups. Rank is Spearman's correlation of
-reward and minus the cost J within a group, on average; rewards that are all equal count as 0. Nothing is trained: it is
-what a policy that knows nothing would have to learn from.
+"Noise" draws each control uniformly from its whole range; "pushes" draws one control and keeps it for the whole
+trajectory. "Largest" is the largest advantage of a group in its standard deviations, the median over groups. "Rank" is
+Spearman's correlation of the reward with -J within a group, the mean over groups; groups of equal rewards count as 0.
+Nothing is trained: an untrained policy would have to learn from these rewards.
 """
 
 import numpy as np
 from scipy.stats import spearmanr
 
-from baselines.evaluation.results import tables
 from control_envs import REWARDS, SYSTEMS, measure, sample_states, score, simulate
+from control_envs.utils import tables
 
 GROUPS, SIZE = 200, 16
 
@@ -27,9 +27,9 @@ def groups(system, kind):
 
 
 def rank(rewards, cost):
-    """Mean Spearman correlation within groups, 0 where all rewards of a group are one."""
-    flat = np.ptp(rewards, axis=1) == 0
-    return np.mean([0 if f else spearmanr(r, -c).statistic for f, r, c in zip(flat, rewards, cost, strict=True)])
+    """Mean Spearman correlation within groups; 0 for a group of equal rewards."""
+    equal = np.ptp(rewards, axis=1) == 0
+    return np.mean([0 if e else spearmanr(r, -c).statistic for e, r, c in zip(equal, rewards, cost, strict=True)])
 
 
 def rows(system, kind):

@@ -1,9 +1,9 @@
-"""Generating with the tiny model: `model.generate` against a decode loop with nothing to spare, and where time goes.
+"""Generation with the tiny model: `model.generate` against a minimal decoding loop, and the time of each operator.
 
     python -m benchmarks.generation
 
-The loop is the floor: one product for the projections that read the same vector, keys and values written in place, no
-padding mask, no search for the end, the batch cut into one piece a thread. It must write the same greedy tokens.
+The loop is a lower bound: one matrix product for query, key and value, a preallocated key-value cache, no padding mask,
+no end-of-sequence check, and one part of the batch per thread. Its greedy tokens must be the same.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch.nn import functional
 
-from baselines.evaluation.results import tables
 from benchmarks import best_time, operator_shares
+from control_envs.utils import tables
 
 NEW, LEAST_PIECE = 57, 16
 BATCHES = (1, 16, 128, 500)
 
 
 class Weights:
-    """The model's weights as the loop reads them; made anew for each call, as training would need."""
+    """The model's weights as the loop needs them; built for each call, since training changes them."""
 
     def __init__(self, model, positions):
         config = model.config
@@ -67,19 +67,19 @@ def forward(w, tokens, at, keys, values):
     for i, layer in enumerate(w.layers):
         normed = functional.rms_norm(x, (w.width,), layer["norm"], w.epsilon)
         qkv = functional.linear(normed, layer["qkv"]).view(rows, q, 3, w.heads, w.size).permute(2, 0, 3, 1, 4)
-        query, key = turn(qkv[:2], cos, sin)
+        query, key = rotate(qkv[:2], cos, sin)
         keys[i, :, :, at : at + q], values[i, :, :, at : at + q] = key, qkv[2]
-        seen = functional.scaled_dot_product_attention(
+        attended = functional.scaled_dot_product_attention(
             query, keys[i, :, :, : at + q], values[i, :, :, : at + q], is_causal=q > 1
         )
-        x = x + functional.linear(seen.transpose(1, 2).reshape(rows, q, w.width), layer["out"])
+        x = x + functional.linear(attended.transpose(1, 2).reshape(rows, q, w.width), layer["out"])
         normed = functional.rms_norm(x, (w.width,), layer["mlp_norm"], w.epsilon)
         gate, up = functional.linear(normed, layer["gate_up"]).chunk(2, dim=-1)
         x = x + functional.linear(functional.silu(gate) * up, layer["down"])
     return functional.linear(functional.rms_norm(x[:, -1], (w.width,), w.final_norm, w.epsilon), w.head)
 
 
-def turn(x, cos, sin):
+def rotate(x, cos, sin):
     """Rotary position embedding (Su et al., arXiv 2104.09864), in transformers' layout of two halves."""
     first, second = x.chunk(2, dim=-1)
     return x * cos + torch.cat([-second, first], dim=-1) * sin
@@ -93,7 +93,7 @@ def decode(model, prompts, new=NEW):
 
     def work(piece):
         if pieces > 1:
-            torch.set_num_threads(1)  # of this worker's own operations
+            torch.set_num_threads(1)  # for the operations of this worker
         with torch.inference_mode():
             return decode_piece(weights, prompts[rows * piece // pieces : rows * (piece + 1) // pieces], new)
 
@@ -104,7 +104,7 @@ def decode(model, prompts, new=NEW):
 
 
 def sampling_rows(model, ids):
-    """The same sampled generation by transformers and by `llm_agent.models.sampling`."""
+    """Rows that compare sampling by transformers with sampling by `llm_agent.models.sampling`."""
     from transformers import GenerationConfig
 
     from llm_agent.models.sampling import sample_by_inversion

@@ -1,4 +1,4 @@
-"""How cost grows: with the batch, the horizon, the number of states and of processes; a picture and a table.
+"""How run time grows with the batch, the horizon, the number of initial states and of processes; a figure and a table.
 
     python -m benchmarks.growth [--picture docs/pictures/growth.png]
 
@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from baselines.evaluation.results import tables
 from benchmarks import best_time
 from benchmarks.scoring import problems
 from control_envs import get_system, score_completions
+from control_envs.utils import tables
 
 BATCHES = (1, 10, 100, 1_000, 10_000, 50_000)
 HORIZONS = (5, 10, 50, 100, 500)
@@ -35,7 +35,7 @@ def scoring(count, horizon=50):
 
 
 def comparing(count):
-    """Seconds of MPC flying that many states."""
+    """Seconds of rollouts of MPC from that many initial states."""
     from baselines.controllers.classical import MPCPolicy
     from baselines.evaluation.rollout import rollout
     from control_envs import sample_states
@@ -46,7 +46,7 @@ def comparing(count):
 
 
 def _score_for(seconds):
-    """Completions that one process scores in so many seconds."""
+    """Completions per second that one process scores, measured for ``seconds``."""
     system = get_system("van_der_pol")
     x0, texts = problems(system, 1000)
     score_completions(system, x0, texts)
@@ -58,7 +58,7 @@ def _score_for(seconds):
 
 
 def processes(count):
-    """Completions a second that so many processes score together."""
+    """Completions per second that ``count`` processes score together."""
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         return sum(pool.map(_score_for, [3.0] * count))
 

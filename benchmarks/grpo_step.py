@@ -1,10 +1,11 @@
-"""The GRPO step of the tiny model: ours against TRL's own with a constant reward, and where its time goes.
+"""A GRPO step of the tiny model: ours against TRL's with a constant reward.
 
     python -m benchmarks.grpo_step
 
-All train tiny-base on the same prompts with the preset of the main job, in turns in one process; what ours adds is the
-environment's three rewards, their logged terms, the progress bar and metrics.jsonl. "As the commands train" draws by
-inversion (llm_agent/sampling.py) and has a dense head (llm_agent/process_grpo.py). About three minutes.
+All train tiny-base on the same prompts with the default preset, alternating in one process. "Ours" adds the
+environment's three reward functions, their logged terms, the progress bar and metrics.jsonl. "As the commands train"
+also samples by inversion (llm_agent/models/sampling.py) and computes all logits at once (llm_agent/training/grpo.py).
+About three minutes.
 """
 
 import statistics
@@ -20,7 +21,7 @@ STEPS, ROUNDS = 7, 3
 
 
 class Timed:
-    """A reward function that adds up the time it takes."""
+    """A reward function that measures its own time."""
 
     def __init__(self, reward):
         self.reward, self.__name__, self.seconds = reward, reward.__name__, 0.0
@@ -37,7 +38,7 @@ def constant(prompts, completions, **kwargs):
 
 
 def train(rewards, ours, folder, quick=False):
-    """Seconds of each step but the first, which warms up."""
+    """Seconds of each step except the first."""
     from transformers import TrainerCallback
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import GRPOTrainer
@@ -63,7 +64,7 @@ def train(rewards, ours, folder, quick=False):
     job = parse("grpo", ["--max_steps", str(STEPS), "--save_strategy", "no", "--output-dir", str(folder / "trainer")])
     model, tokenizer = load_model("tiny-base")
     if not quick:
-        del model.generate  # the class's own again, without inversion
+        del model.generate  # removes the instance's generate: sampling without inversion
     quicken(model, bool(job.grpo.bf16), job.grpo.use_cpu)
     job.grpo.max_completion_length = completion_room(tokenizer, ["double_integrator"], None)
     prompts = make_prompts(["double_integrator"], 8 * STEPS)

@@ -1,12 +1,12 @@
-"""How long the parser takes over 100 kB that are made to hold it up.
+"""The time that the parser takes for 100 kB of adversarial text.
 
 python -m benchmarks.hostile_text
 """
 
-from baselines.evaluation.results import tables
 from benchmarks import best_time
 from control_envs import format_completion, parse_completion
 from control_envs.text import MAX_CHARS
+from control_envs.utils import tables
 
 UNITS = ["[", "1", "1,", "1e", "+-", "nan,", " ", "0.10, ", "<CONTROLS", "</CONTROLS", "\u0661"]
 

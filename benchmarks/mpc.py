@@ -1,10 +1,10 @@
-"""MPC against do-mpc: the same closed loops, problem for problem, in one process.
+"""MPC against do-mpc: the same optimal control problems in closed loop, in one process.
 
     python -m benchmarks.mpc                # needs the `bench` extra: pip install 'control-grpo[bench]'
 
-Both solve min sum x'Qx + u'Ru + x_N'P x_N over the same horizon on the same RK4 step with the same bounds, and apply
-the first control, from the same states. do-mpc is set up as its manual says (IPOPT, its own warm start), with a
-discrete model, so that neither integrates.
+Both solve min sum x'Qx + u'Ru + x_N'P x_N over the same horizon with the same RK4 step and bounds, from the same
+initial states, and apply the first control. do-mpc is set up as in its manual (IPOPT, its own warm start), with a
+discrete-time model, so that it does not integrate either.
 """
 
 import time
@@ -15,8 +15,8 @@ import numpy as np
 
 from baselines.controllers.lqr import lqr
 from baselines.controllers.mpc import MPC
-from baselines.evaluation.results import tables
 from control_envs import SYSTEMS, measure, sample_states, simulate
+from control_envs.utils import tables
 
 TRAJECTORIES = 5
 
@@ -49,7 +49,7 @@ def do_mpc_controller(system, horizon):
 
 
 def rollout(system, x0, start, control):
-    """One closed loop; its controls and the seconds that they took."""
+    """One closed loop; returns its controls and the seconds spent on them."""
     start(x0)
     x, controls, seconds = x0, [], 0.0
     for _ in range(system.horizon):
@@ -61,7 +61,7 @@ def rollout(system, x0, start, control):
     return np.array(controls), seconds
 
 
-def contestants(system):
+def controllers(system):
     ours, theirs = MPC(system), do_mpc_controller(system, MPC(system).horizon)
     plans = {}
 
@@ -81,17 +81,17 @@ def contestants(system):
 
 
 def row(system):
-    x0 = 0.9 * sample_states(system, TRAJECTORIES)  # a little inside the box, where hard bounds always have a solution
+    x0 = 0.9 * sample_states(system, TRAJECTORIES)  # inside the box, where hard bounds are feasible
     seconds, cost = {}, {}
-    for name, (start, control) in contestants(system).items():
+    for name, (start, control) in controllers(system).items():
         rollout(system, x0[0], start, control)  # warm up
         rolled_out = [rollout(system, x, start, control) for x in x0]
         seconds[name] = sum(s for _, s in rolled_out) / (TRAJECTORIES * system.horizon)
         cost[name] = measure(simulate(system, x0, np.array([u for u, _ in rolled_out]))).cost
-    apart = np.max(np.abs(cost["ours"] / cost["do-mpc"] - 1))
+    difference = np.max(np.abs(cost["ours"] / cost["do-mpc"] - 1))
     cells = [f"{1e3 * seconds['do-mpc']:.2f}", f"{1e3 * seconds['ours']:.3f}"]
     cells += [f"{seconds['do-mpc'] / seconds['ours']:.0f}", *(f"{cost[name].mean():.5f}" for name in cost)]
-    return [system.name, *cells, f"{apart:.0e}"]
+    return [system.name, *cells, f"{difference:.0e}"]
 
 
 def table():

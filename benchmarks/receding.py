@@ -1,9 +1,9 @@
-"""Receding-horizon control by the tiny model: a decision at every step against one plan a trajectory.
+"""Receding-horizon control by the tiny model: a new control at every step against one plan per trajectory.
 
     python -m benchmarks.receding
     python -m benchmarks.receding --model runs/latest       # any other trained tiny model
 
-The controls must be those that whole answers, asked for at every step, begin with.
+The controls must be the first ones of the plans that the model writes in full at every step.
 """
 
 import argparse
@@ -11,10 +11,10 @@ import argparse
 import numpy as np
 
 from baselines.controllers.text import RecedingTextPolicy, TextPolicy
-from baselines.evaluation.results import tables
 from baselines.evaluation.rollout import rollout
 from benchmarks import best_time
 from control_envs import get_system, measure, sample_states
+from control_envs.utils import tables
 
 COUNT, CHECKED = 100, 10
 MODEL = "tiny-double-integrator"

@@ -1,4 +1,4 @@
-"""What a GRPO step costs as model, plan and the number of accelerators grow: arithmetic, and the reward as measured.
+"""The cost of a GRPO step as model, plan and number of accelerators grow: by arithmetic, with the reward measured.
 
 python -m benchmarks.scaling
 """
@@ -9,9 +9,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from transformers import AutoConfig
 
-from baselines.evaluation.results import tables
 from control_envs import REWARDS, SYSTEMS
-from llm_agent.estimate import DEVICES, GB, SHAPES, TOKENS_A_NUMBER, effort_of, reward_seconds, size_of
+from control_envs.utils import tables
+from llm_agent.training.estimate import DEVICES, GB, SHAPES, TOKENS_A_NUMBER, effort_of, reward_seconds, size_of
 
 PROMPT, ANSWER = 92, 50 * TOKENS_A_NUMBER + 20  # tokens of a problem and of 50 controls
 BATCH, GROUP = 128, 16

@@ -1,11 +1,11 @@
-"""From text to reward: the batched scorer against a straightforward loop over completions.
+"""From text to reward: the batched scorer against a simple loop over completions.
 
     python -m benchmarks.scoring
 
-All parse, simulate and score the same texts, in one process on one core, and must agree. The loop is what one
-writes first: a regular expression and `float` for the text, one step at a time for the trajectory, the terms of version
-1.3 in plain Python. It steps by the same Runge-Kutta formula, or by SciPy's `solve_ivp`. The batch is scored by
-numpy, and by compiled loops (``compiled=True``, the extra ``fast``), compiled before they are timed.
+All parse, simulate and score the same texts, in one process on one core, and must agree. The loop is the obvious
+implementation: a regular expression and `float` for the text, one step at a time for the trajectory, and the terms of
+version 1.3 in plain Python. It uses the same Runge-Kutta step, or SciPy's `solve_ivp`. The batch is scored with
+numpy, and with compiled loops (``compiled=True``, the extra ``fast``), which are compiled before they are timed.
 """
 
 import math
@@ -21,17 +21,17 @@ import tracemalloc
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from baselines.evaluation.results import tables
 from benchmarks import best_time
 from control_envs import SYSTEMS, format_completion, sample_states, score_completions
 from control_envs.text.batch_parser import parse_completions
+from control_envs.utils import tables
 
 COUNT = 1000
 SIZES = (10, 100, 1_000, 10_000, 100_000)
 
 
 def score_one(system, x0, text, stepped):
-    """Version 1.3 for one completion, step by step: ``stepped(field, x, h)`` gives the state after h seconds."""
+    """Reward 1.3 of one completion, step by step; ``stepped(field, x, h)`` returns the state after h seconds."""
     found = re.search(r"<CONTROLS>(.*?)</CONTROLS>", text, re.DOTALL)
     written = [float(number) for number in found.group(1).split(",")]
     (u_low, u_high), x = system.u_bounds[0], list(map(float, x0))
@@ -45,7 +45,7 @@ def score_one(system, x0, text, stepped):
         violations += command != u
         cost += sum(q * v for q, v in zip(Q, squared(x), strict=True)) + R * (u / u_scale) ** 2
         field = lambda t, x, u=u: system.vector_field(x, (u,), **system.params)  # noqa: E731
-        x = brought_back(system, stepped(field, x, system.dt))
+        x = wrap_angles(system, stepped(field, x, system.dt))
         distances.append(math.sqrt(sum(squared(x))))
         inside.append(inside_box(x))
         violations += not inside[-1]
@@ -67,7 +67,7 @@ def score_one(system, x0, text, stepped):
     )
 
 
-def brought_back(system, x):
+def wrap_angles(system, x):
     """The state with its angles in [-pi, pi]."""
     if not system.periodic:
         return x
@@ -76,7 +76,7 @@ def brought_back(system, x):
 
 
 def runge_kutta(field, x, h):
-    """The plants' own step."""
+    """The RK4 step of the plants."""
     k1 = field(0, x)
     k2 = field(0, [a + h / 2 * k for a, k in zip(x, k1, strict=True)])
     k3 = field(0, [a + h / 2 * k for a, k in zip(x, k2, strict=True)])
@@ -85,9 +85,9 @@ def runge_kutta(field, x, h):
 
 
 def adaptive(field, x, h):
-    """SciPy's adaptive Runge-Kutta, at the accuracy that the fixed step has on these plants (about 1e-6).
+    """SciPy's adaptive Runge-Kutta method, with the accuracy of the fixed step on these plants (about 1e-6).
 
-    At SciPy's default it is a hundredth off.
+    With SciPy's default tolerances the error is about 1e-2.
     """
     return solve_ivp(field, (0.0, h), x, rtol=1e-6, atol=1e-9).y[:, -1].tolist()
 
@@ -104,7 +104,7 @@ def row(system):
     fast = [best_time(lambda c=c: score_completions(system, x0, texts, compiled=c)) for c in (False, True)]
 
     def loop(stepped, rows):
-        """Milliseconds for all completions, from those of some rows."""
+        """Seconds for `COUNT` completions, extrapolated from some rows."""
         start = time.perf_counter()
         scores = [score_one(system, x0[i], texts[i], stepped) for i in rows]
         spent = time.perf_counter() - start
@@ -117,7 +117,7 @@ def row(system):
 
 
 def growth():
-    """Milliseconds a thousand completions at growing batch sizes, and the memory that scoring adds."""
+    """Rows of time and memory for growing batch sizes."""
     system = SYSTEMS["double_integrator"]
     x0, texts = problems(system, max(SIZES))
     rows = []
@@ -129,9 +129,9 @@ def growth():
         kept = score_completions(system, a, b)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        held = sum(v.nbytes for v in (kept.trajectory.x, kept.trajectory.u, kept.trajectory.u_written))
+        size_kept = sum(v.nbytes for v in (kept.trajectory.x, kept.trajectory.u, kept.trajectory.u_written))
         cells = [f"{seconds:.3f}", f"{1e6 * seconds / size:.1f}", f"{parsing:.3f}"]
-        rows.append([f"{size:,}", *cells, f"{held / 2**20:.0f}", f"{peak / 2**20:.0f}"])
+        rows.append([f"{size:,}", *cells, f"{size_kept / 2**20:.0f}", f"{peak / 2**20:.0f}"])
     return rows
 
 

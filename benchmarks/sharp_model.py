@@ -1,10 +1,11 @@
-"""The training step of a model that is sharp already: precision, denormal numbers, and torch's exp.
+"""The training step of a confident model: precision, denormal numbers, and torch's exp.
 
     python -m benchmarks.sharp_model
 
-A sharp model's logits lie tens apart, so that most probabilities and their gradients are denormal numbers or underflow;
-a fresh model's do not (benchmarks.tiny_model). Each row is a process of its own, since a thread keeps to the way with
-denormals in which it was started. A step is forward, loss and backward over 32 demonstrations from tiny-base.
+The logits of a confident model differ by tens, so that most probabilities and their gradients are denormal numbers or
+underflow; those of an untrained model do not (benchmarks.tiny_model). Each row runs in its own process, since a thread
+keeps the treatment of denormals with which it was started. A step is forward pass, loss and backward pass of tiny-base
+on 32 demonstrations.
 """
 
 import subprocess
@@ -18,14 +19,14 @@ REPEATS = 15
 
 
 def logsumexp_loss(logits, labels):
-    """Cross-entropy as one writes it for soft targets."""
+    """Cross-entropy with logsumexp, as for soft targets."""
     import torch
 
     return (torch.logsumexp(logits, dim=1) - logits.gather(1, labels[:, None]).squeeze(1)).mean()
 
 
 def seconds(bf16, flush, exp):
-    """Seconds of a step, in this process."""
+    """Seconds per step in this process."""
     import datasets
 
     from benchmarks.tiny_model import batch, train_step
@@ -41,7 +42,7 @@ def seconds(bf16, flush, exp):
 
 
 def measured(*settings):
-    """Seconds of a step in a fresh process."""
+    """Seconds per step in a new process."""
     command = [sys.executable, "-m", "benchmarks.sharp_model", *map(str, map(int, settings))]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
 

@@ -1,4 +1,4 @@
-"""Start-up: importing the environments, and --help of every command.
+"""Start-up time: the import of the environments, and --help of every command.
 
 python -m benchmarks.startup
 """
@@ -6,8 +6,8 @@ python -m benchmarks.startup
 import subprocess
 import sys
 
-from baselines.evaluation.results import tables
 from benchmarks import best_time
+from control_envs.utils import tables
 
 COMMANDS = (
     "llm_agent.train_grpo",

@@ -1,6 +1,6 @@
-"""Stepping many numeric environments: batched, one by one, and Gymnasium's own batched CartPole.
+"""Steps of many numeric environments: batched, one by one, and Gymnasium's batched CartPole.
 
-The floor is numpy's Runge-Kutta step alone, without spaces, measures, reward or restarts. Compiled loops
+The floor is the Runge-Kutta step in numpy alone, without spaces, metrics, rewards or resets. Compiled loops
 (``compiled=True``, the extra ``fast``) are compiled before they are timed.
 
 python -m benchmarks.stepping
@@ -15,20 +15,20 @@ import time
 import gymnasium as gym
 import numpy as np
 
-from baselines.evaluation.results import tables
 from control_envs import SYSTEMS, env_id
+from control_envs.utils import tables
 
 COUNT = 1024
 CARTPOLE = "CartPole-v1"
 
 
 def step_time(name, mode, steps, repeats=5, **settings):
-    """Least seconds of a step of all environments, over whole trajectories so that restarts are in it."""
+    """Minimum seconds per step of all environments, over whole trajectories, so that resets are included."""
     envs = gym.make_vec(name, num_envs=COUNT, vectorization_mode=mode, **settings)
     envs.reset(seed=0)
     envs.action_space.seed(0)
     actions = envs.action_space.sample()
-    envs.step(actions)  # what is compiled is compiled here
+    envs.step(actions)  # compiles
     best = np.inf
     for _ in range(repeats):
         start = time.perf_counter()
@@ -40,7 +40,7 @@ def step_time(name, mode, steps, repeats=5, **settings):
 
 
 def floor_time(system, repeats=2000):
-    """Least seconds of the plant's own step for as many states."""
+    """Minimum seconds of the plant's step for `COUNT` states."""
     x = tuple(np.random.default_rng(0).uniform(-1, 1, (system.n, COUNT)))
     u = tuple(np.zeros((system.m, COUNT)))
     times = []

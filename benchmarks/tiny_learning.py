@@ -1,9 +1,9 @@
-"""What makes the tiny model learn numbers quickly: the same SFT with one thing taken away at a time.
+"""What makes the tiny model learn numbers quickly: the same SFT without one component at a time.
 
     python -m benchmarks.tiny_learning [--steps 800]
 
-Each row trains from scratch on the same expert demonstrations of the double integrator, then answers the same 500
-held-out states greedily. About two minutes a row on two cores, so that `python -m benchmarks` leaves it out.
+Each row trains from scratch on the same expert demonstrations of the double integrator, and is evaluated greedily from
+the same 500 held-out initial states. About two minutes per row on two cores; `python -m benchmarks` leaves it out.
 """
 
 import argparse
@@ -76,7 +76,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=800)
     steps = parser.parse_args().steps
-    print(f"{steps} steps of 32 expert demonstrations; greedy on 500 held-out states.\n")
+    print(f"{steps} steps of 32 expert demonstrations; greedy from 500 held-out initial states.\n")
     print("| | s | parsed | success | J/J* median | mean | reward 1.3 |\n|---|---|---|---|---|---|---|")
     for name, choices in VARIANTS.items():
         print(row(name, steps, choices), flush=True)

@@ -1,9 +1,9 @@
-"""The tiny model's training step and generation on this machine: what each choice costs, side by side.
+"""The tiny model's training step and generation on this machine: the cost of each design choice.
 
     python -m benchmarks.tiny_model
 
-The chosen configuration stands first; every other row changes one thing and is given relative to it. A training step
-is forward, loss and backward over 32 demonstrations, without the optimizer, which is timed on its own.
+The first row is the chosen configuration; every other row changes one thing and is relative to it. A training step is
+forward pass, loss and backward pass on 32 demonstrations, without the optimizer, which is timed separately.
 """
 
 from benchmarks import best_time, operator_shares
@@ -41,7 +41,7 @@ def demonstrations(tokenizer, count=BATCH):
 
 
 def batch(tokenizer, split_numbers=False):
-    """Token ids and labels; with split numbers, a separator token of its own before each value."""
+    """Token ids and labels; ``split_numbers`` adds a separator token before each value."""
     import torch
 
     rows = demonstrations(tokenizer)
@@ -139,7 +139,7 @@ def generation_table():
 
 
 def profile_table(top=10):
-    """Where a training step's time goes, by operator."""
+    """Each operator's share of a training step's time."""
     from llm_agent.training.hardware import hardware
 
     net, tokenizer = model()

@@ -1,9 +1,12 @@
 """Control problems as Gymnasium environments, with numbers or text in and out.
 
-Importing this package registers, for every plant, a numeric and a text environment:
-``DoubleIntegrator-v0``, ``DoubleIntegratorText-v0``, ``VanDerPol-v0``, ``VanDerPolText-v0``, ... Plants of your own
-join them by `register_system`, or by an entry point of your package (`control_envs.envs.registration`).
+Importing this package registers a numeric and a text environment for every plant: ``DoubleIntegrator-v0``,
+``DoubleIntegratorText-v0``, ``VanDerPol-v0``, ``VanDerPolText-v0``, ... Add your own plants with `register_system`, or
+through an entry point of your package (`control_envs.envs.registration`).
 """
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from control_envs.dynamics.trajectory import Trajectory, simulate
 from control_envs.envs.registration import env_id, register_all, register_system
@@ -29,6 +32,16 @@ keep_old_modules(
     },
     {"CompiledFlights": "CompiledTrajectories", "FlightsInProgress": "RunningTrajectories"},
 )
+
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> Any:  # read when asked for: not every import needs it
+        if name == "__version__":
+            return version("control-grpo")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "REWARDS",

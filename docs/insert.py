@@ -1,4 +1,4 @@
-"""Puts a command's output between a page's markers, so that no table is typed by hand.
+"""Inserts a command's output between the marker lines of a Markdown page.
 
 python -m benchmarks.tiny_model | python docs/insert.py docs/tiny_model.md tiny_model
 """

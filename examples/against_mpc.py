@@ -1,4 +1,4 @@
-"""Your own state feedback against LQR, MPC and the optimum, on 50 held-out states.
+"""Compares a state feedback of your own with LQR, MPC and the optimum, from 50 held-out initial states.
 
 python examples/against_mpc.py
 """
@@ -12,7 +12,7 @@ system = get_system("double_integrator_hard")
 
 
 def cautious(x, k):
-    """States (S, 2) to controls (S, 1): slow enough to keep the speed limit."""
+    """Maps states (S, 2) to controls (S, 1), slowly enough to keep the speed limit."""
     return system.saturate(-2.0 * x[:, :1] - 3.0 * x[:, 1:])
 
 

@@ -1,4 +1,4 @@
-"""What each reward version says of the same trajectories, term by term.
+"""Scores the same trajectories with each reward version, term by term.
 
 python examples/compare_rewards.py
 """
@@ -12,8 +12,8 @@ system, x0 = get_system("double_integrator"), np.array([0.7, 0.3])
 trajectories = {
     "LQR": simulate_feedback(system, x0, lqr(system)[0]),
     "half of LQR's gains": simulate_feedback(system, x0, 0.5 * lqr(system)[0]),
-    "nothing": simulate(system, x0, np.zeros((50, 1))),
-    "full force": simulate(system, x0, np.full((50, 1), 3.0)),
+    "no control": simulate(system, x0, np.zeros((50, 1))),
+    "maximum control": simulate(system, x0, np.full((50, 1), 3.0)),
 }
 for name, trajectory in trajectories.items():
     metrics = measure(trajectory)

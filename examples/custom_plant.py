@@ -1,8 +1,8 @@
-"""A plant of your own: one definition, and text, LQR, the optimum and scores follow from it.
+"""Defines a plant of your own; prompts, LQR, the optimum and scores need no further code.
 
     python examples/custom_plant.py
 
-In a package of your own an entry point makes it known to every command as well (control_envs/registration.py):
+In an installed package, an entry point also registers the plant for every command (control_envs/envs/registration.py):
 `python -m baselines.compare --system tank`, `python -m llm_agent.train_grpo --system tank`.
 """
 
@@ -14,7 +14,7 @@ from control_envs import System, format_completion, register_system
 
 
 def vector_field(x, u, xp=None, leak=0.3):
-    """Two tanks in a row, levels from their set points: the pump feeds the first, which feeds the second."""
+    """Two tanks in series, levels relative to set points: a pump fills the first, which drains into the second."""
     return u[0] - leak * x[0], leak * (x[0] - x[1])
 
 

@@ -1,4 +1,4 @@
-"""GRPO on a reward of your own, by TRL's own trainer: any function of the trajectory that a completion leads to.
+"""GRPO with a reward of your own and TRL's trainer; the reward can be any function of a completion's trajectory.
 
 python examples/custom_reward.py
 """
@@ -14,7 +14,7 @@ SYSTEM = get_system("double_integrator")
 
 
 def overshoot(prompts, completions, x0, **kwargs):
-    """Minus the largest distance past the origin, and -1 for a text without a plan."""
+    """Minus the largest overshoot past the origin; -1 for a completion that does not parse."""
     rewards = []
     for text, start in zip(completions, x0, strict=True):
         plan = parse_completion(text, SYSTEM.horizon).controls

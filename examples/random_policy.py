@@ -1,4 +1,4 @@
-"""A random policy on every environment: numbers in and out, one at a time and a thousand at once.
+"""A random policy on every numeric environment, and on a thousand at once.
 
 python examples/random_policy.py
 """

@@ -1,4 +1,4 @@
-"""A language model in closed loop: it is asked for a plan at every step, and only the first control is played.
+"""A language model as a receding-horizon controller: it plans at every step, and only the first control is played.
 
 python examples/receding_horizon.py
 """
@@ -19,11 +19,11 @@ model = LLMPolicy.from_pretrained("tiny-double-integrator")
 x0 = sample_states(system, 20)
 optimal = solve_all(system, x0).cost
 policies = [
-    TextPolicy("whole plans", system, partial(model.act, greedy=True)),
-    RecedingTextPolicy("asked at every step", system, FirstControls(model)),
+    TextPolicy("open loop", system, partial(model.act, greedy=True)),
+    RecedingTextPolicy("receding horizon", system, FirstControls(model)),
     lqr_policy(system),
 ]
-for scenario in (Scenario("undisturbed"), Scenario("pushed at random", process_noise=0.02)):
+for scenario in (Scenario("undisturbed"), Scenario("process noise", process_noise=0.02)):
     for policy in policies:
         values = evaluate(policy, system, x0, optimal, scenario).values
         print(f"{scenario.name:17s} {policy.name:20s} final error {values['final_error'].mean():.3f}")

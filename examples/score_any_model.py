@@ -1,4 +1,4 @@
-"""Score completions of any model: text in, exact rewards and verdicts out, a batch at a time.
+"""Scores a batch of completions of any model: rewards and the parser's verdicts.
 
 python examples/score_any_model.py
 """
@@ -9,7 +9,7 @@ system = get_system("van_der_pol", mu=1.5)
 x0 = sample_states(system, 3, split="test")
 prompts = [format_prompt(system, x) for x in x0]
 
-# Ask your model here. These stand for what models write.
+# Generate these with your model; here they are fixed examples.
 completions = [
     f"<REASONING>do nothing</REASONING><CONTROLS>{', '.join(['0.00'] * 50)}</CONTROLS>",
     "<REASONING>too short</REASONING><CONTROLS>1.0, 2.0</CONTROLS>",

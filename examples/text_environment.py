@@ -1,4 +1,4 @@
-"""One text episode: read the problem, answer with a plan, see what it scored and why.
+"""One episode of a text environment: the prompt, a plan as the answer, its reward and the reward's terms.
 
 python examples/text_environment.py
 """
@@ -12,7 +12,7 @@ env = gym.make("control_envs:DoubleIntegratorText-v0")
 prompt, info = env.reset(seed=0)
 print(prompt)
 
-# A plan for this state: push against position and velocity, in simulation, and write the controls down.
+# A plan from this initial state: simulate state feedback and record its controls.
 position, velocity = info["x0"]
 plan = []
 for _ in range(50):

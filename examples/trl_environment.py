@@ -1,6 +1,6 @@
-"""GRPO in closed loop with TRL's environments: the model plays some controls, is told the state, and plays on.
+"""GRPO in closed loop with TRL's environments: the model plays controls, reads the new state, and continues.
 
-python examples/trl_environment.py Qwen/Qwen3-0.6B    # without a model: random weights, which show the path alone
+python examples/trl_environment.py Qwen/Qwen3-0.6B    # without a model name: random weights, which only test the code
 """
 
 import sys
@@ -14,13 +14,13 @@ from llm_agent.integrations.trl_environment import ControlEnvironment, questions
 
 
 def small_qwen():
-    """Random weights in Qwen3's shape, a tokenizer of single bytes, and Qwen3's own chat template."""
-    letters = {byte: i for i, byte in enumerate(pre_tokenizers.ByteLevel.alphabet())}
-    bytes_alone = Tokenizer(models.BPE(vocab=letters, merges=[]))
-    bytes_alone.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bytes_alone.decoder = decoders.ByteLevel()
-    ends = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bytes_alone, **ends)
+    """A small Qwen3 with random weights, a tokenizer of single bytes, and Qwen3's chat template."""
+    vocabulary = {byte: i for i, byte in enumerate(pre_tokenizers.ByteLevel.alphabet())}
+    byte_level = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level.decoder = decoders.ByteLevel()
+    special = {"pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_level, **special)
     tokenizer.chat_template = chat_template_utils.qwen3_chat_template
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16}
     heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
@@ -28,7 +28,7 @@ def small_qwen():
 
 
 def main(model, tokenizer, **length):
-    """One training."""
+    """Trains and prints the last reward."""
     with TemporaryDirectory() as folder:
         trainer = GRPOTrainer(
             model=model,

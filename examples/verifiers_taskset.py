@@ -1,6 +1,6 @@
-"""The control problems as a taskset of verifiers (pip install verifiers), for its evaluations and for prime-rl.
+"""The control problems as a taskset for verifiers (pip install verifiers), its evaluations and prime-rl.
 
-python examples/verifiers_taskset.py                      # shows one task, and what doing nothing is worth
+python examples/verifiers_taskset.py                      # prints one task, and the reward of zero control
 PYTHONPATH=examples vf-eval verifiers_taskset -m MODEL -n 20 --env.taskset.system van_der_pol \\
     --client.base-url http://localhost:8000/v1 --env.agent.harness.id null --env.agent.runtime.type subprocess
 """
@@ -21,7 +21,7 @@ class ControlData(vf.TaskData):
 class ControlTask(vf.Task[ControlData]):
     @vf.reward
     async def control(self, trace: vf.Trace) -> float:
-        """The environment's own reward of the answer."""
+        """The environment's reward of the answer."""
         system, answer = get_system(self.data.system), trace.last_reply
         scores = score_completions(system, [self.data.x0], [answer], self.data.reward_version)
         trace.info["verdict"] = scores.verdicts[0]
@@ -30,7 +30,7 @@ class ControlTask(vf.Task[ControlData]):
 
 class ControlConfig(vf.TasksetConfig):
     system: str = "double_integrator"
-    split: str = "test"  # held-out initial states; "train" for those to train on
+    split: str = "test"  # held-out initial states; "train" for training
     count: int = 500
     reward_version: str = "1.3"
 

@@ -1,4 +1,4 @@
-"""Your own state feedback on every plant with one control, under every reward version.
+"""A state feedback of your own on every plant with one control, scored with every reward version.
 
 python examples/your_controller.py
 """
@@ -9,7 +9,7 @@ from control_envs import REWARDS, SYSTEMS, env_id, score
 
 
 def controller(x):
-    """Push against position and velocity."""
+    """State feedback u = -4 x1 - 4 x2."""
     return -4.0 * x[:1] - 4.0 * x[1:2]
 
 

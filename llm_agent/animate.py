@@ -21,9 +21,9 @@ from baselines.evaluation.results import Result, evaluate
 from baselines.figures.animation import check_name, frames, write_gif
 from baselines.optimum.solver import solve
 from control_envs import System, get_system
-from control_envs.envs import checked_x0
+from control_envs.envs import parse_state
 from control_envs.text import DECIMALS
-from control_envs.utils.commands import guarded
+from control_envs.utils.commands import guarded, join_negative
 from control_envs.utils.types import Array
 from llm_agent.models.shipped import PROVENANCE, SHIPPED
 from llm_agent.storage.run_folder import RunFolder, is_run
@@ -49,11 +49,7 @@ def initial_state(system: System, text: str | None) -> Array:
     if text is None:
         share = np.where(np.arange(system.n) % 2, -0.4, 0.7)
         return np.round(share * system.x0_bounds[:, 1], DECIMALS) + 0.0
-    try:
-        given = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"--x0 must be numbers with commas between, such as 0.4,-0.2, not {text!r}") from None
-    return checked_x0(system, given, name="--x0")
+    return parse_state(system, text, "--x0")
 
 
 def classical(names: str, system: System) -> list[Policy]:
@@ -108,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--policies", default="lqr,mpc", help="classical policies beside it (%(default)s)")
     parser.add_argument("--sampled", action="store_true", help="sampled answers instead of greedy ones")
     parser.add_argument("--seed", type=int, default=0, help="of sampled answers (%(default)s)")
-    args = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    args = parser.parse_args(join_negative("--x0", argv))
 
     def work() -> None:
         check_name(args.into)
@@ -119,12 +115,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"animation: {args.into}")
 
     return guarded(work)
-
-
-def _joined(words: Sequence[str]) -> list[str]:
-    """``--x0 -0.4,0.2`` as one word: argparse takes a second one that begins with a minus for a flag."""
-    text = "\n".join(words)
-    return text.replace("--x0\n", "--x0=").split("\n") if words else []
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The models that come with the package: `LLMPolicy.from_pretrained("tiny-double-integrator")`.
+"""Lists the models that come with the package: `LLMPolicy.from_pretrained("tiny-double-integrator")`.
 
-python -m llm_agent.checkpoints                        # what there is
-python -m llm_agent.checkpoints --ship RUN tiny-base   # makes one of a run: half precision, with its provenance
+python -m llm_agent.checkpoints                        # list them
+python -m llm_agent.checkpoints --ship RUN tiny-base   # add a run's model, in half precision, with its provenance
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--ship", nargs=2, metavar=("RUN", "NAME"), help="make the model NAME of a run")
+    parser.add_argument("--ship", nargs=2, metavar=("RUN", "NAME"), help="add a run's model to the package as NAME")
     args = parser.parse_args(argv)
     try:
         if args.ship:

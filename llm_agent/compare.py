@@ -1,8 +1,8 @@
-"""Sets language models beside the classical policies: `baselines.compare`'s table with more rows.
+"""Compares language models with the classical policies: the tables of `baselines.compare` with more rows.
 
 python -m llm_agent.compare runs/latest
 python -m llm_agent.compare runs/A path/to/model --system van_der_pol --sampled --process-noise 0.01
-python -m llm_agent.compare runs/latest --replan-every 1 --states 100     # receding-horizon control by text
+python -m llm_agent.compare runs/latest --replan-every 1 --states 100     # receding-horizon control
 """
 
 from __future__ import annotations
@@ -10,12 +10,37 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from baselines import compare
 from baselines.controllers.policy import Policy
 from control_envs import System
 from llm_agent.evaluation.models import load_policies, refuse_twins
+from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import BEST_OF, DECODINGS, STRUCTURED, text_policies
+from llm_agent.training.quiet import silence_known_warnings
+
+
+def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
+    """The models to compare, by the names that tables give them.
+
+    Raises:
+        ValueError: a model is named twice, or two models have the same name in tables.
+    """
+    for i, name in enumerate(names):
+        if any(name == other or _is_same_folder(name, other) for other in names[:i]):
+            raise ValueError(f"the model {name} is named twice: name each model once")
+    loaded: dict[str, LLMPolicy] = {}
+    for name in names:
+        for label, policy in load_policies(name).items():
+            if label in loaded:
+                raise ValueError(f"two models are called {label!r} in tables: rename one of their folders")
+            loaded[label] = policy
+    return loaded
+
+
+def _is_same_folder(name: str, other: str) -> bool:
+    return Path(name).exists() and Path(other).exists() and Path(name).samefile(other)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m llm_agent.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", nargs="*", default=["runs/latest"], help="run folders, model folders or hub ids")
-    parser.add_argument("--sampled", action="store_true", help="sampled answers as well as greedy ones")
+    parser.add_argument("--sampled", action="store_true", help="sampled completions as well as greedy ones")
     parser.add_argument(
-        "--replan-every", type=int, default=None, metavar="K", help="controls played of each plan (all)"
+        "--replan-every", type=int, default=None, metavar="K", help="controls applied of each plan (default: all)"
     )
     parser.add_argument("--structured", action="store_true", help=STRUCTURED)
     parser.add_argument("--best-of", type=int, default=None, metavar="N", help=BEST_OF)
@@ -34,12 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def models(system: System) -> list[Policy]:
-        loaded = {name: model for given in args.models for name, model in load_policies(given).items()}
+        loaded = _load(args.models)
         refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
         options = {"structured": args.structured, "best_of": args.best_of}
         return text_policies(system, loaded, decodings, args.seed, args.replan_every, **options)
 
+    silence_known_warnings()
     return compare.run(args, models)
 
 

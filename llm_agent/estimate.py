@@ -1,14 +1,14 @@
-"""What a training will need: memory and time, before it is started.
+"""Estimates the memory and time that a GRPO training needs, before it is started.
 
     python -m llm_agent.estimate --config small-gpu --device rtx4090
     python -m llm_agent.estimate --config qwen3-4b --device h100
     python -m llm_agent.estimate --model path/to/model --num_generations 32
     python -m llm_agent.estimate --config ... --lora-r 0 --accelerate-config accelerate_configs/zero3.yaml
 
-Takes the flags of train_grpo. The model's size is that of its own configuration, built without weights; tokens are
-counted with its tokenizer. The presets' models are known by heart where they are not downloaded, and then tokens are
-guessed. Everything else is arithmetic, printed line by line,
-with the assumptions at the end: good to a factor of two or so, which is enough to choose a machine.
+Takes the flags of train_grpo. The model's size follows from its configuration, without weights, and tokens are counted
+with its tokenizer. For the presets' models neither has to be downloaded: their sizes are built in, and tokens are
+guessed. The rest is arithmetic, accurate to about a factor of two, which is enough to choose a machine. The assumptions
+are printed below the table.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", choices=DEVICES, default="rtx4090", help="(%(default)s)")
     parser.add_argument("--processes", type=int, default=None, help="processes, one device each (1)")
-    parser.add_argument("--accelerate-config", type=Path, metavar="FILE", help="processes and sharding, as launched")
-    about = "in place of the model's configuration, e.g. qwen3:hidden_size=1024,tie_word_embeddings=1,..."
+    parser.add_argument(
+        "--accelerate-config", type=Path, metavar="FILE", help="accelerate's configuration, for processes and sharding"
+    )
+    about = "replaces the model's configuration, e.g. qwen3:hidden_size=1024,tie_word_embeddings=1,..."
     parser.add_argument("--shape", metavar="TYPE:NAME=VALUE,...", help=about)
     args, flags = parser.parse_known_args(argv)
 

@@ -1,10 +1,10 @@
-"""Prompts and demonstrations as Parquet files, for any trainer that reads Hugging Face datasets.
+"""Exports prompts and demonstrations as Parquet files, for any trainer that reads Hugging Face datasets.
 
     python -m llm_agent.export prompts --system double_integrator --count 4000 --output-dir data/prompts
     python -m llm_agent.export demonstrations --system all --count 20000 --output-dir data/demonstrations
 
-The folder holds train.parquet, validation.parquet and test.parquet, whose initial states are disjoint. A row of prompts
-has what the rewards ask for (prompt, system, x0), so that TRL's own command trains on it:
+The folder gets train.parquet, validation.parquet and test.parquet, with disjoint initial states. A row of prompts has
+the columns that the reward functions need (prompt, system, x0), so that TRL's own command can train on it:
 
     trl grpo --model_name_or_path MODEL --dataset_name data/prompts --output_dir out --remove_unused_columns false \\
         --reward_funcs llm_agent.trl_rewards.control llm_agent.trl_rewards.format_exact
@@ -29,9 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m llm_agent.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=("prompts", "demonstrations"))
-    parser.add_argument("--system", default="double_integrator", help="plants, with commas between, or all")
-    parser.add_argument("--count", type=int, default=4000, help="rows to train on (%(default)s)")
-    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="rows of validation and of test (%(default)s)")
+    parser.add_argument("--system", default="double_integrator", help="plants, comma-separated, or all")
+    parser.add_argument("--count", type=int, default=4000, help="rows of train.parquet (%(default)s)")
+    parser.add_argument(
+        "--held-out", type=int, default=HELD_OUT, help="rows of validation.parquet and of test.parquet (%(default)s)"
+    )
     parser.add_argument("--kind", choices=KINDS, default="varied", help="of demonstrations (%(default)s)")
     parser.add_argument("--reasoning", choices=REASONINGS, default="brief", help="of demonstrations (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")

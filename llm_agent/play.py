@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from control_envs import System, get_system
-from control_envs.utils.commands import guarded
+from control_envs.envs import parse_state
+from control_envs.utils.commands import guarded, join_negative
 from control_envs.utils.optional import need
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def run(args: argparse.Namespace) -> None:
     system = get_system(args.system)
     for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
         need(module, extra)
-    from llm_agent.playground.session import Question, Session
-    from llm_agent.playground.terminal import numbers, play
+    from llm_agent.playground.session import Session
+    from llm_agent.playground.terminal import play
 
-    x0 = None if args.x0 is None else Question(system, numbers(args.x0)).x0
+    x0 = None if args.x0 is None else parse_state(system, args.x0, "--x0")
     session = Session(args.model)
     if _in_terminal(args):
         _load(session, system)
@@ -92,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sampled", action="store_true", help="in the terminal: draw the answer (the most likely)")
     parser.add_argument("--seed", type=int, default=0, help="in the terminal: of the draw and of the first state")
-    return guarded(lambda: run(parser.parse_args(argv)))
+    return guarded(lambda: run(parser.parse_args(join_negative("--x0", argv))))
 
 
 if __name__ == "__main__":

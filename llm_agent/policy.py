@@ -1,4 +1,4 @@
-"""A language model as a policy, by its public path.
+"""A language model as a policy: the public import path of `LLMPolicy`.
 
 from llm_agent.policy import LLMPolicy
 

@@ -1,8 +1,8 @@
-"""A run, or several compared, as one page; or a run's tables inside a Markdown page.
+"""Writes the HTML report of a run or of several runs compared, or inserts a run's tables into a Markdown page.
 
-python -m llm_agent.report                                       # runs/latest/report.html, anew
-python -m llm_agent.report runs/A runs/B --output both.html      # one page that compares them
-python -m llm_agent.report runs/A --into README.md --pictures    # between the marker's two lines of README.md
+python -m llm_agent.report                                       # writes runs/latest/report.html again
+python -m llm_agent.report runs/A runs/B --output both.html      # one report that compares them
+python -m llm_agent.report runs/A --into README.md --pictures    # between the marker lines of README.md
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("runs", nargs="*", default=[RUNS / LATEST], metavar="RUN", help="run folders (runs/latest)")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"({PAGE} of the run, or {COMPARISON} beside it)")
-    parser.add_argument("--into", type=Path, metavar="PAGE", help="a Markdown page with the marker's two lines")
-    parser.add_argument("--marker", default="main job", help="the marker's name (default 'main job')")
-    parser.add_argument("--pictures", action="store_true", help="copy the pictures to docs/pictures and show them")
+    parser.add_argument("--into", type=Path, metavar="PAGE", help="a Markdown page with the two marker lines")
+    parser.add_argument("--marker", default="main job", help="name in the marker lines (default 'main job')")
+    parser.add_argument(
+        "--pictures", action="store_true", help="copy the run's pictures to docs/pictures and link them"
+    )
     args = parser.parse_args(argv)
     if args.pictures and not args.into:
-        parser.error("--pictures goes with --into PAGE")
+        parser.error("--pictures needs --into PAGE")
     if args.into and (len(args.runs) > 1 or args.output):
-        parser.error("--into takes one run, and no --output")
+        parser.error("--into takes one run and no --output")
 
     def work() -> None:
         runs = [RunFolder.open(run) for run in args.runs]

@@ -1,11 +1,11 @@
-"""The runs there are: list, show, compare, prune, and push to the hub.
+"""Lists, shows, compares and prunes runs, and pushes a run's model to the Hugging Face hub.
 
 python -m llm_agent.runs                                   # the same as: list
 python -m llm_agent.runs list --system van_der_pol --kind specialist
 python -m llm_agent.runs show runs/latest
 python -m llm_agent.runs compare runs/A runs/B
-python -m llm_agent.runs prune --apply                     # without --apply it says what it would delete
-python -m llm_agent.runs push runs/A me/my-model --apply   # without --apply it shows the model card
+python -m llm_agent.runs prune --apply                     # without --apply: only prints what it would delete
+python -m llm_agent.runs push runs/A me/my-model --apply   # without --apply: only prints the model card
 """
 
 from __future__ import annotations
@@ -27,27 +27,29 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m llm_agent.runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = top.add_subparsers(dest="command", metavar="list|show|compare|prune|push", required=True)
-    listing = kinds.add_parser("list", help="one line a run")
+    listing = kinds.add_parser("list", help="one line per run")
     listing.add_argument("--system", help="only runs on this plant")
-    listing.add_argument("--kind", choices=KINDS, help="only runs of one plant, or of several")
-    pruning = kinds.add_parser("prune", help="delete checkpoints of finished phases, and runs without any")
+    listing.add_argument("--kind", choices=KINDS, help="only runs on one plant, or on several")
+    pruning = kinds.add_parser("prune", help="delete checkpoints of finished phases, and runs without a finished phase")
     for command in (listing, pruning):
         command.add_argument("--root", type=Path, default=RUNS, help="folder of the runs (%(default)s)")
-    kinds.add_parser("show", help="what made a run, and what came of it").add_argument("run", nargs="?")
+    kinds.add_parser("show", help="settings and results of a run").add_argument("run", nargs="?")
     kinds.add_parser("compare", help="runs side by side").add_argument("runs", nargs="+")
-    pushing = kinds.add_parser("push", help="a run's model to the Hugging Face hub, with a model card")
+    pushing = kinds.add_parser("push", help="push a run's model to the Hugging Face hub, with a model card")
     pushing.add_argument("run")
     pushing.add_argument("repository", help="owner/name")
-    pushing.add_argument("--public", action="store_true", help="for all to see (private)")
+    pushing.add_argument("--public", action="store_true", help="make the repository public (default: private)")
     for command in (pruning, pushing):
-        command.add_argument("--apply", action="store_true", help="do it (without, it only says what it would do)")
+        command.add_argument(
+            "--apply", action="store_true", help="do it; without this flag, only print what would be done"
+        )
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0].startswith("--") and words[0] != "--help"):  # flags of the list
+    if not words or (words[0].startswith("--") and words[0] != "--help"):  # flags without a command are those of list
         words.insert(0, "list")
     args = parser().parse_args(words)
     work = {

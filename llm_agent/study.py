@@ -1,11 +1,11 @@
-"""Studies: training runs that differ in one thing, over seeds, and the table that compares them.
+"""Runs a study: trainings that differ in one setting, over seeds, and a table that compares them.
 
     python -m llm_agent.study recipe --seeds 5
     python -m llm_agent.study rewards --system double_integrator --start runs/latest/sft --seeds 3 --jobs 2
-    python -m llm_agent.study rewards --table        # the table of what is there, without training
+    python -m llm_agent.study rewards --table        # the table of the finished runs, without training
 
-Each run has a folder of its own, runs/studies/NAME/VARIANT/seedK, and is an ordinary run: it can be looked at, killed
-and resumed. Runs that are done are not run again, so that a study grows by asking for more seeds.
+Each training is an ordinary run in its own folder, runs/studies/NAME/VARIANT/seedK, and can be killed and resumed.
+Finished runs are not repeated: with more --seeds, only the new ones are trained.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", choices=STUDIES, metavar="study", help="one of the studies above")
-    parser.add_argument("--system", default="double_integrator,van_der_pol", help="plants, with commas between")
+    parser.add_argument("--system", default="double_integrator,van_der_pol", help="plants, comma-separated, or all")
     parser.add_argument("--start", default=BASE, help=f"the model that runs start from (default {BASE})")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of each variant (default 3)")
     parser.add_argument("--steps", type=int, default=None, help="training steps of a run (default: the preset's)")
@@ -38,13 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--jobs",
         type=int,
         default=1,
-        help="runs at a time (default 1); they share the cores unless OMP_NUM_THREADS is set",
+        help="runs in parallel (default 1), which share the cores unless OMP_NUM_THREADS is set",
     )
-    parser.add_argument("--only", default="", metavar="TEXT", help="only variants whose name holds this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only variants whose name contains TEXT")
     parser.add_argument("--output-dir", type=Path, default=None, help="default runs/studies/STUDY")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there, and train nothing")
+    parser.add_argument("--table", action="store_true", help="print the table of finished runs, without training")
     args, extra = parser.parse_known_args(argv)
-    return guarded(lambda: run_study(args, extra), "stopped: the same command goes on with the study")
+    return guarded(lambda: run_study(args, extra), "stopped: run the same command to continue the study")
 
 
 if __name__ == "__main__":

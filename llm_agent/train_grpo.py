@@ -1,11 +1,11 @@
-"""The main job: demonstrations, SFT, GRPO, evaluation on held-out initial states, report.
+"""Trains a language model: demonstrations, SFT, GRPO, evaluation on held-out initial states, report.
 
     python -m llm_agent.train_grpo
     python -m llm_agent.train_grpo --system van_der_pol --reward-version 1.3 --seed 1
     python -m llm_agent.train_grpo --sft-from runs/latest --learning_rate 2e-4
     python -m llm_agent.train_grpo --resume
 
-Every option of TRL's GRPOConfig is a flag (--help-all); --config takes them from a YAML file.
+Every option of TRL's GRPOConfig is also a flag (--help-all); --config FILE reads flags from YAML.
 """
 
 import sys

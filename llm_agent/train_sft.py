@@ -3,7 +3,7 @@
     python -m llm_agent.train_sft --demonstrations expert
     python -m llm_agent.train_sft --system van_der_pol --max_steps 2000 --seed 1
 
-Every option of TRL's SFTConfig is a flag (--help-all); --config takes them from a YAML file.
+Every option of TRL's SFTConfig is also a flag (--help-all); --config FILE reads flags from YAML.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The environment's rewards for any TRL trainer, by dotted path.
+"""The environment's reward functions for any TRL trainer, by dotted path.
 
 trl grpo --reward_funcs llm_agent.trl_rewards.control llm_agent.trl_rewards.format_exact ...
 """
@@ -26,12 +26,12 @@ __all__ = [
     "variance_shares",
 ]
 
-# Of the default version.
+# The default version.
 control, format_exact, format_approximate = reward_functions()
 
 
 def __getattr__(name: str) -> Any:
-    """Another version's, by its number behind the name: ``control_v2_0``, ``format_exact_v1_0``."""
+    """The reward function of another version, by a suffix: ``control_v2_0``, ``format_exact_v1_0``."""
     kind, marked, number = name.partition("_v")
     for reward in reward_functions(number.replace("_", ".")) if marked and number[:1].isdigit() else ():
         if reward.__name__ == kind:

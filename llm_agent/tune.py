@@ -1,10 +1,11 @@
-"""Hyperparameter search with Optuna: GRPO from an SFT run, or PPO, on validation states and never on the test split.
+"""Hyperparameter search with Optuna: GRPO from an SFT run, or PPO, judged on validation initial states.
 
     python -m llm_agent.tune grpo --sft-from runs/latest --trials 30
     python -m llm_agent.tune ppo --system van_der_pol_hard --trials 50
 
-The same command in more processes, or on more machines that see the same storage, works on the same study; after a kill
-it goes on. best.yaml in the study's folder is what `train_grpo --config` or `baselines.ppo --config` takes.
+Run the same command in more processes, or on more machines that share the storage, to work on the same study, and
+after a kill to continue it. Its best settings are in best.yaml, for `train_grpo --config` or `baselines.ppo --config`.
+The test split is never used.
 """
 
 from __future__ import annotations
@@ -25,25 +26,27 @@ from llm_agent.tuning.spaces import described
 def parser() -> argparse.ArgumentParser:
     """The command's flags."""
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--trials", type=int, default=50, help="finished or pruned trials in all (%(default)s)")
-    shared.add_argument("--timeout", type=float, default=None, help="seconds after which no trial is begun")
-    shared.add_argument("--steps", type=int, default=None, help="length of a trial's training (as without a search)")
-    shared.add_argument("--states", type=int, default=200, help="validation states that judge a trial (%(default)s)")
-    shared.add_argument("--seed", type=int, default=0, help="of the search, of every training, of states (%(default)s)")
+    shared.add_argument("--trials", type=int, default=50, help="number of finished or pruned trials (%(default)s)")
+    shared.add_argument("--timeout", type=float, default=None, help="seconds after which no new trial starts")
+    shared.add_argument("--steps", type=int, default=None, help="training steps of a trial (default: the preset's)")
+    shared.add_argument("--states", type=int, default=200, help="validation initial states per trial (%(default)s)")
+    shared.add_argument(
+        "--seed", type=int, default=0, help="of the search, the trainings and initial states (%(default)s)"
+    )
     shared.add_argument("--pruner", choices=PRUNERS, default="median", help="%(default)s")
-    shared.add_argument("--space", type=Path, help="YAML that changes what is searched, see below")
+    shared.add_argument("--space", type=Path, help="YAML with changes to the search space, see below")
     shared.add_argument("--study", help="the study's name (KIND-SYSTEM)")
     shared.add_argument("--storage", help=f"a journal file ({OUTPUT}/STUDY/{JOURNAL}), NAME.db, or a database's URL")
-    shared.add_argument("--output-dir", type=Path, help=f"for trials and best.yaml ({OUTPUT}/STUDY)")
+    shared.add_argument("--output-dir", type=Path, help=f"folder for trials and best.yaml ({OUTPUT}/STUDY)")
     top = argparse.ArgumentParser(
         prog="python -m llm_agent.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = top.add_subparsers(dest="kind", required=True, metavar="grpo|ppo")
     grpo = _kind(kinds, "grpo", shared, {"the embedded model": "tiny_grpo", "other models": "grpo"})
     grpo.add_argument("--sft-from", required=True, help="the run or model that every trial starts from")
-    grpo.add_argument("--system", default="double_integrator", help="plants, as train_grpo takes them (%(default)s)")
-    grpo.add_argument("--reward-version", default=DEFAULT_VERSION, help="trained on and judged by (%(default)s)")
-    grpo.add_argument("--greedy", action="store_true", help="judge greedy answers, not sampled ones")
+    grpo.add_argument("--system", default="double_integrator", help="plants, comma-separated, or all (%(default)s)")
+    grpo.add_argument("--reward-version", default=DEFAULT_VERSION, help="for training and evaluation (%(default)s)")
+    grpo.add_argument("--greedy", action="store_true", help="evaluate greedy instead of sampled completions")
     grpo.add_argument("--keep-models", action="store_true", help="keep every trial's models")
     ppo = _kind(kinds, "ppo", shared, {"PPO": "ppo"})
     ppo.add_argument("--system", default="double_integrator", help=f"a plant: {', '.join(SYSTEMS)} (%(default)s)")
@@ -51,13 +54,13 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _kind(kinds: Any, name: str, shared: argparse.ArgumentParser, spaces: dict[str, str]) -> argparse.ArgumentParser:
-    tables = [f"what is searched, {title}:\n{described(key)}" for title, key in spaces.items()]
+    tables = [f"search space, {title}:\n{described(key)}" for title, key in spaces.items()]
     example = (
         "--space changes it:\n"
-        "  learning_rate: {low: 1.0e-4, high: 1.0e-3, log: true}   # a range; whole numbers if both ends are\n"
+        "  learning_rate: {low: 1.0e-4, high: 1.0e-3, log: true}   # a range; integers if both ends are\n"
         "  NAME: [8, 16]                                           # one of these\n"
         "  NAME: 0.2                                               # fixed\n"
-        "  NAME: null                                              # not searched, left as it is by default"
+        "  NAME: null                                              # not searched, keeps its default"
     )
     return kinds.add_parser(
         name,
@@ -71,7 +74,7 @@ def _kind(kinds: Any, name: str, shared: argparse.ArgumentParser, spaces: dict[s
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
-    return guarded(lambda: search(args), "stopped: the same command goes on with the study")
+    return guarded(lambda: search(args), "stopped: run the same command to continue the study")
 
 
 if __name__ == "__main__":

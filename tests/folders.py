@@ -1,4 +1,4 @@
-"""Model folders as people bring them: real architectures with few layers, a byte-level BPE tokenizer trained here."""
+"""Model folders as users have them: real architectures with few layers, a byte-level BPE tokenizer trained here."""
 
 from pathlib import Path
 

@@ -1,33 +1,36 @@
-"""LQR, finite-horizon LQR and MPC as policies."""
+"""LQR, finite-horizon LQR and MPC as policies, and `CLASSICAL`, which lists them by name."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from baselines.controllers.lqr import lqr
 from baselines.controllers.mpc import MPC, Plan
-from baselines.controllers.policy import OK, Controller, Feedback
+from baselines.controllers.policy import OK, Controller, Feedback, Policy
 from control_envs import System
 from control_envs.dynamics import finite_horizon_lqr
 from control_envs.utils.types import Array
 
+__all__ = ["CLASSICAL", "MPCPolicy", "finite_horizon_lqr_policy", "lqr_policy"]
+
 
 def lqr_policy(system: System) -> Feedback:
-    """The infinite-horizon LQR; the plant saturates its controls."""
+    """Infinite-horizon LQR with saturated controls."""
     K, _ = lqr(system)
     return Feedback("LQR", lambda x, k: system.saturate(-x @ K.T))
 
 
 def finite_horizon_lqr_policy(system: System) -> Feedback:
-    """The time-varying LQR of the trajectory's own horizon and terminal cost."""
+    """Time-varying LQR for the horizon and terminal cost of the task, with saturated controls."""
     K, _ = finite_horizon_lqr(system)
     return Feedback("finite-horizon LQR", lambda x, k: system.saturate(-x @ K[k].T))
 
 
 class MPCPolicy:
-    """Model predictive control; keyword arguments are `baselines.controllers.mpc.MPC`'s."""
+    """Model predictive control; further keyword arguments are those of `baselines.controllers.mpc.MPC`."""
 
     def __init__(self, system: System, name: str = "MPC", **settings: Any):
         self.name, self._mpc = name, MPC(system, **settings)
@@ -44,15 +47,24 @@ class _MPCController:
         self._mpc = mpc
         self._plans: list[Plan | None] = [None] * count
         self.verdicts = np.full(count, OK, dtype=object)
+        self.completions: Sequence[str] = ()
 
     def control(self, x: Array, k: int) -> Array:
         controls = np.zeros((len(x), self._mpc.system.m))
         for i, state in enumerate(x):
             if self.verdicts[i] == "failed":
-                continue  # nothing this trajectory does counts any more
+                continue  # the trajectory is invalid already
             plan = self._plans[i] = self._mpc.plan(state, self._plans[i])
             if plan.status != "solved":
                 self.verdicts[i] = plan.status
             if plan.status != "failed":
                 controls[i] = self._mpc.system.saturate(plan.u[0])
         return controls
+
+
+# The constructor of each classical policy, by the name that commands take.
+CLASSICAL: Mapping[str, Callable[..., Policy]] = {
+    "lqr": lqr_policy,
+    "finite-horizon-lqr": finite_horizon_lqr_policy,
+    "mpc": MPCPolicy,
+}

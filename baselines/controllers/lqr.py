@@ -1,4 +1,4 @@
-"""The linear-quadratic regulator, designed for the very discretisation that the environments run."""
+"""The linear-quadratic regulator, designed for the RK4 discretisation of the environments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from control_envs.systems import System
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["lqr", "simulate_feedback"]
+
 
 def lqr(system: System) -> tuple[Array, Array]:
-    """The discrete-time infinite-horizon gain and Riccati solution at the origin.
+    """The discrete-time infinite-horizon gains and the Riccati solution at the origin.
 
-    Solves P = A'PA - A'PB (R + B'PB)^-1 B'PA + Q with A, B from the plant's own RK4 step and Q, R in the scaled
-    units of the cost J (states by their bound, controls by a third of theirs).
+    Solves P = A'PA - A'PB (R + B'PB)^-1 B'PA + Q with A, B from the plant's RK4 step and the weights Q, R of
+    the cost J, converted from scaled units (states by their bound, controls by a third of theirs).
 
     Returns:
         K (m, n) such that u = -K x in physical units, and P (n, n) such that x'P x is the unconstrained
@@ -35,13 +37,15 @@ def simulate_feedback(
     decimals: int | None = None,
     horizon: int | None = None,
 ) -> Trajectory:
-    """Flies u = -K x, saturated, from x0 (..., n).
+    """Simulates the state feedback u = -K x, saturated.
 
     Args:
-        K: gains (m, n), or (..., m, n) with one law for each initial state.
-        decimals: round each control to this many decimals before it is applied, as a text plan would;
-            None for full precision.
-        horizon: number of steps; the plant's own by default.
+        system: the plant.
+        x0: initial states, shape (..., n).
+        K: gains (m, n), or (..., m, n) for different gains from each initial state.
+        decimals: round each control to this many decimals before it is applied, as in a text plan; None for full
+            precision.
+        horizon: number of steps; the plant's horizon by default.
     """
     x0, K = np.asarray(x0, dtype=np.float64), np.asarray(K, dtype=np.float64)
     x, controls = x0, []

@@ -1,5 +1,6 @@
-"""Model predictive control: at every step the optimal control problem from the state reached, of which the first
-control is applied (Rawlings, Mayne & Diehl, "Model Predictive Control", 2nd ed. 2017).
+"""Model predictive control: each step solves the optimal control problem and applies its first control.
+
+Rawlings, Mayne & Diehl, "Model Predictive Control", 2nd ed. 2017.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from control_envs import System
 from control_envs.rewards.metrics import TOLERANCE
 from control_envs.utils.types import Array
 
+__all__ = ["MPC", "Plan", "Status"]
+
 Status = Literal["solved", "soft", "failed"]
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The answer from one state.
+    """The plan from one state.
 
     Attributes:
-        status: "solved"; "soft" where no plan that keeps the state bounds was found and this one leaves them as
-            little as possible; "failed" where no solver converged, and then x and u are no answer.
+        status: "solved"; "soft" if no plan within the state bounds was found and this one exceeds them as little as
+            possible; "failed" if no solver converged, and then x and u are meaningless.
         x: predicted states (N+1, n).
         u: controls (N, m).
-        message: the solver's own words.
+        message: the solver's message.
     """
 
     status: Status
@@ -40,17 +43,17 @@ class Plan:
 class MPC:
     """Receding-horizon control of one plant.
 
-    A convex QP for a linear plant, an NLP otherwise, both on the plant's own RK4 step. Each solve starts from the
-    plan before it, shifted by one step. Where the hard problem has no solution, the state bounds become soft.
+    A convex QP for a linear plant, an NLP otherwise, both on the plant's RK4 step. Each solve starts from the previous
+    plan, shifted by one step. If the problem with hard state bounds has no solution, they are relaxed with slacks.
 
     Args:
-        system: the plant, as the controller believes it to be.
-        horizon: controls looked ahead; by default half of the plant's horizon.
+        system: the controller's model of the plant.
+        horizon: prediction horizon in steps; by default half of the plant's horizon.
         terminal: cost of the last state: "riccati" (the infinite-horizon cost of LQR at the origin), "task" (the
             5 Q of the cost J), or a matrix (n, n) in scaled units.
         solver: a CasADi ``conic`` plugin (linear plants) or ``nlpsol`` plugin; "auto" is HPIPM for linear plants
             and SQP with HPIPM for others.
-        bounded: False leaves out all bounds.
+        bounded: False ignores all bounds.
 
     Raises:
         ValueError: unknown terminal cost or solver, or a QP solver for a plant that is not linear.
@@ -74,21 +77,21 @@ class MPC:
             "bounded": bounded,
         }
         self._hard = OptimalControlProblem(system, solver=solver, **settings)
-        # Only needed where the hard problem fails, so robustness counts and speed does not.
+        # Needed only where the hard problem fails: robustness matters here, speed does not.
         self._soft = OptimalControlProblem(system, solver="ipopt", soft=True, **settings)
 
     def plan(self, x: ArrayLike, before: Plan | None = None) -> Plan:
-        """The plan from state x (n,); ``before`` is the plan of the previous step."""
+        """The plan from state x (n,); ``before`` is the plan of the previous step, a warm start."""
         x = np.asarray(x, dtype=np.float64)
         guess = None if before is None or before.status == "failed" else _shifted(before)
-        found = self._hard.solve(x, guess)
-        if found.solved:
-            return Plan("solved", found.x, found.u, found.message)
-        found = self._soft.solve(x, guess)
-        return Plan(_soft_status(found), found.x, found.u, found.message)
+        solution = self._hard.solve(x, guess)
+        if solution.solved:
+            return Plan("solved", solution.x, solution.u, solution.message)
+        solution = self._soft.solve(x, guess)
+        return Plan(_soft_status(solution), solution.x, solution.u, solution.message)
 
     def __call__(self, x: ArrayLike) -> Array:
-        """The control (m,) at state x (n,), solved afresh.
+        """The control (m,) at state x (n,), without a warm start.
 
         Raises:
             RuntimeError: no solver converged.
@@ -99,14 +102,14 @@ class MPC:
         return self.system.saturate(plan.u[0])
 
 
-def _soft_status(found: Solution) -> Status:
-    if not found.solved:
+def _soft_status(solution: Solution) -> Status:
+    if not solution.solved:
         return "failed"
-    return "soft" if found.slack > TOLERANCE else "solved"
+    return "soft" if solution.slack > TOLERANCE else "solved"
 
 
 def _shifted(plan: Plan) -> tuple[Array, Array]:
-    """The rest of a plan, its last state and control held for one step more."""
+    """The plan one step later, with its last state and control repeated."""
     return np.concatenate([plan.x[1:], plan.x[-1:]]), np.concatenate([plan.u[1:], plan.u[-1:]])
 
 

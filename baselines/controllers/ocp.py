@@ -1,8 +1,8 @@
-"""A plant's optimal control problem on CasADi symbols, by direct multiple shooting (Bock & Plitt, 1984).
+"""The optimal control problem of a plant in CasADi, by direct multiple shooting (Bock & Plitt, 1984).
 
-Everything is in scaled units (states by their bound, controls by a third of theirs), in which Q and R apply as they
-stand and every variable is of order one. Variables and constraints are ordered stage by stage, which structure-
-exploiting solvers (fatrop, HPIPM) need and the others do not mind.
+Everything is in scaled units (states by their bound, controls by a third of theirs), in which Q and R apply unchanged
+and all variables are of order one. Variables and constraints are ordered by stage, as structure-exploiting solvers
+(fatrop, HPIPM) require.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from control_envs.systems.base import TERMINAL_WEIGHT, System
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
-# Price of a state bound's violation in a soft problem, per scaled unit and step: above the multipliers that occur,
-# so that a soft solution keeps the bounds wherever a plan that keeps them exists (Nocedal & Wright, 17.2).
+__all__ = ["MAX_ITERATIONS", "OptimalControlProblem", "Solution", "dynamics", "is_linear", "scaled_bounds"]
+
+# Exact penalty on violations of state bounds in a soft problem, per scaled unit and step. It exceeds the multipliers
+# that occur, so that the soft solution is feasible wherever a feasible plan exists (Nocedal & Wright, 17.2).
 SLACK_PRICE = 1e4
-# Without an answer after so many iterations there is none: solvable problems of this kind take ten to fifty.
+# Solvable problems of this kind take ten to fifty iterations; a solver that reaches this limit has failed.
 MAX_ITERATIONS = 300
 
-_QUIET: dict[str, dict[str, Any]] = {
+_OPTIONS: dict[str, dict[str, Any]] = {
     "ipopt": {"ipopt": {"print_level": 0, "sb": "yes", "max_iter": MAX_ITERATIONS, "tol": 1e-9}},
     "fatrop": {"fatrop": {"print_level": 0, "max_iter": MAX_ITERATIONS, "tol": 1e-9}},
     "sqpmethod": {
@@ -37,12 +39,12 @@ _QUIET: dict[str, dict[str, Any]] = {
 
 
 def dynamics(system: System) -> Any:
-    """One step in scaled units as a CasADi function (x, u) -> x_next, from the plant's own RK4."""
+    """One step in scaled units as a CasADi function (x, u) -> x_next, from the plant's RK4 step."""
     ca = need("casadi", "baselines")
     x, u = ca.SX.sym("x", system.n), ca.SX.sym("u", system.m)
-    plain_x = [x[i] * system.x_scale[i] for i in range(system.n)]
-    plain_u = [u[i] * system.u_scale[i] for i in range(system.m)]
-    after = system.rk4(plain_x, plain_u, ca)
+    physical_x = [x[i] * system.x_scale[i] for i in range(system.n)]
+    physical_u = [u[i] * system.u_scale[i] for i in range(system.m)]
+    after = system.rk4(physical_x, physical_u, ca)
     return ca.Function("step", [x, u], [ca.vertcat(*(a / s for a, s in zip(after, system.x_scale, strict=True)))])
 
 
@@ -60,14 +62,14 @@ def scaled_bounds(system: System) -> tuple[Array, Array]:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What the solver said, in physical units.
+    """A solver's result, in physical units.
 
     Attributes:
-        solved: the solver converged. If not, the rest is only its last iterate and no answer.
-        x: states (N+1, n) as the solver has them.
+        solved: whether the solver converged. If not, the rest is only its last iterate.
+        x: states (N+1, n) of the solver.
         u: controls (N, m).
-        slack: the largest amount by which a soft state bound is exceeded, in scaled units; 0 for hard ones.
-        message: the solver's own status.
+        slack: the largest violation of a soft state bound, in scaled units; 0 for hard bounds.
+        message: the solver's status.
     """
 
     solved: bool
@@ -78,15 +80,15 @@ class Solution:
 
 
 class OptimalControlProblem:
-    """min sum_k x_k'Q x_k + u_k'R u_k + x_N'T x_N over a trajectory that starts at x and keeps the bounds.
+    """min sum_k x_k'Q x_k + u_k'R u_k + x_N'T x_N over feasible trajectories from x.
 
     Args:
         system: the plant.
-        horizon: number of controls N; the plant's own by default.
-        terminal: T (n, n) in scaled units; 5 Q, the task's own, by default.
+        horizon: number of controls N; the plant's horizon by default.
+        terminal: T (n, n) in scaled units; by default 5 Q, as in the task.
         solver: a CasADi ``conic`` plugin (linear plants) or ``nlpsol`` plugin.
         bounded: impose the state and control bounds.
-        soft: let states leave their box at `SLACK_PRICE` (controls never leave theirs).
+        soft: allow states to violate their bounds at a penalty of `SLACK_PRICE`; control bounds stay hard.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class OptimalControlProblem:
         step, start = dynamics(system), ca.MX.sym("start", n)
         X = [ca.MX.sym(f"x{k}", n) for k in range(N + 1)]
         U = [ca.MX.sym(f"u{k}", m) for k in range(N)]
-        S = [ca.MX.sym(f"s{k}", n if soft else 0) for k in range(N)]  # how far x_{k+1} may leave its box
+        S = [ca.MX.sym(f"s{k}", n if soft else 0) for k in range(N)]  # violation of the bounds of x_{k+1}
         x_box, u_box = (b if bounded else np.full_like(b, [-np.inf, np.inf]) for b in scaled_bounds(system))
         free = np.full((n, 2), [-np.inf, np.inf])
 
@@ -130,7 +132,7 @@ class OptimalControlProblem:
         variables.append(X[N])
         box.append(free if soft else x_box)
         (lbx, ubx), (lbg, ubg) = np.concatenate(box).T, np.concatenate(limits).T
-        # As CasADi's own matrices, once: converting them at each solve takes as long as a small QP.
+        # Converted to CasADi matrices once: a conversion takes as long as solving a small QP.
         self._bounds = {key: ca.DM(value) for key, value in {"lbx": lbx, "ubx": ubx, "lbg": lbg, "ubg": ubg}.items()}
         self._soft = soft
         problem = {"x": ca.vertcat(*variables), "f": cost, "g": ca.vertcat(*constraints), "p": start}
@@ -141,7 +143,7 @@ class OptimalControlProblem:
         start = np.asarray(x, dtype=np.float64) / self.system.x_scale
         try:
             found = self._solve(x0=self._pack(x, guess), p=start, **self._bounds)
-        except RuntimeError as error:  # CasADi's only error class: a QP plugin that gives up raises it
+        except RuntimeError as error:  # the only error class of CasADi; raised by a QP plugin that fails
             return self._failed(str(error).strip().splitlines()[-1])
         stats = self._solve.stats()
         states, controls, slack = self._unpack(np.asarray(found["x"]).ravel())
@@ -150,7 +152,7 @@ class OptimalControlProblem:
         return Solution(solved, states, controls, slack, message)
 
     def _pack(self, x: Array, guess: tuple[Array, Array] | None) -> Array:
-        """A trajectory as the solver's vector; slack variables start at what the trajectory needs."""
+        """A trajectory as the solver's vector; slack variables start at the trajectory's violations."""
         system, N = self.system, self.horizon
         if guess is None:  # straight to the origin, without controls
             guess = np.linspace(1.0, 0.0, N + 1)[:, None] * np.asarray(x), np.zeros((N, system.m))
@@ -174,23 +176,23 @@ class OptimalControlProblem:
 
 
 def _make_solver(name: str, system: System, problem: dict[str, Any], equality: list[bool]) -> Any:
-    """The CasADi solver of that name: a QP plugin if there is one, else an NLP plugin.
+    """A CasADi solver by name: a QP plugin if there is one, else an NLP plugin.
 
     Raises:
-        ValueError: CasADi has no such plugin, or it solves QPs alone and the plant is not linear.
+        ValueError: CasADi has no such plugin, or it solves only QPs and the plant is not linear.
     """
     ca = need("casadi", "baselines")
-    if name not in _QUIET and ca.has_conic(name):
+    if name not in _OPTIONS and ca.has_conic(name):
         if not is_linear(system):
             raise ValueError(
-                f"solver {name!r} solves QPs, but {system.name} is not linear: give sqpmethod, fatrop or ipopt"
+                f"solver {name!r} solves only QPs, but {system.name} is not linear: give sqpmethod, fatrop or ipopt"
             )
         return ca.qpsol("ocp", name, problem, {"print_time": False, "expand": True, "error_on_fail": False})
     if not ca.has_nlpsol(name):
         raise ValueError(
             f"CasADi has no solver {name!r}: give a QP plugin such as hpipm or an NLP plugin such as ipopt"
         )
-    options = {"print_time": False, "expand": True, "error_on_fail": False, **_QUIET.get(name, {})}
+    options = {"print_time": False, "expand": True, "error_on_fail": False, **_OPTIONS.get(name, {})}
     if name == "fatrop":
         options |= {"structure_detection": "auto", "equality": equality}
     return ca.nlpsol("ocp", name, problem, options)

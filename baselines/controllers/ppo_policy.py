@@ -1,4 +1,4 @@
-"""Trained PPO policies as state feedback. Nothing is unpickled."""
+"""Trained PPO policies as state feedback, loaded without unpickling."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from control_envs.envs import ControlEnv
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["feedback", "load_policy", "trained_policies"]
+
 
 def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
-    """A trained policy as a state feedback; nothing is unpickled.
+    """A trained policy as state feedback; nothing is unpickled.
 
     Raises:
-        ValueError: the folder holds no finished run, or one of another plant.
+        ValueError: the folder holds no finished run, or a run of another plant.
     """
     if not (folder / POLICY).is_file():
         raise ValueError(f"{folder} holds no finished PPO run (there is no {POLICY} in it)")
@@ -38,27 +40,27 @@ def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
         statistics = {key: tensors.pop(key).numpy() for key in STATISTICS}
         model.policy.load_state_dict(tensors)
     except (KeyError, RuntimeError, need("safetensors", "ppo").SafetensorError) as error:
-        raise ValueError(f"{folder / POLICY} is no PPO policy for {system.name}: {error}") from None
+        raise ValueError(f"{folder / POLICY} is not a PPO policy for {system.name}: {error}") from None
     env.obs_rms.mean, env.obs_rms.var = (statistics[key] for key in STATISTICS)
     return feedback(model, env, system, name)
 
 
 def feedback(model: Any, normaliser: Any, system: System, name: str = "PPO") -> Feedback:
-    """A model and its normaliser as a state feedback on physical states and controls (the mean action, no noise)."""
+    """A model and its normaliser as state feedback in physical units (mean actions, no noise)."""
     env = ControlEnv(system)
 
-    def law(x: Array, k: int) -> Array:
+    def control(x: Array, k: int) -> Array:
         actions, _ = model.predict(normaliser.normalize_obs(x), deterministic=True)
         return system.saturate(env.to_control(actions))
 
-    return Feedback(name, law)
+    return Feedback(name, control)
 
 
 def trained_policies(output: Path, system: System) -> list[Feedback]:
-    """Every finished policy of a plant with exactly these settings, one a seed."""
-    found = []
+    """Every finished policy of a plant with exactly these settings, one per seed."""
+    policies = []
     for path in sorted(output.glob(f"{system.name}/seed_*/{SETTINGS}")):
         record = read_run(path)
         if record["done"] and record["system"] == system.to_dict():
-            found.append(load_policy(path.parent, system, f"PPO seed {record['seed']}"))
-    return found
+            policies.append(load_policy(path.parent, system, f"PPO seed {record['seed']}"))
+    return policies

@@ -1,4 +1,4 @@
-"""Text policies: anything that answers prompts with completions, in open loop or asked again on the way."""
+"""Text policies: prompts in, completions out, in open loop or with replanning."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ from control_envs import System
 from control_envs.text import DECIMALS, END_CONTROLS, format_prompt, parse_completion
 from control_envs.utils.types import Array
 
+__all__ = ["RecedingTextPolicy", "TextPolicy"]
+
 
 class TextPolicy:
-    """A text policy: the prompt of the state reached in, a completion with a whole plan out.
+    """A policy that prompts with the current state and applies the plan in the completion.
 
     Args:
-        act: prompts to completions, such as ``LLMPolicy(...).act``.
-        replan_every: controls played of each plan before it is asked again; None plays the whole plan.
-        decimals: the state is rounded to that grid before it is printed, which is what models are trained on.
+        name: the policy's name.
+        system: the plant.
+        act: maps prompts to completions, such as ``LLMPolicy(...).act``.
+        replan_every: controls applied of each plan before the next prompt; None applies the whole plan.
+        decimals: states are rounded to that grid, as in training prompts.
+
+    Raises:
+        ValueError: ``replan_every`` is less than 1.
     """
 
     def __init__(
@@ -34,7 +41,7 @@ class TextPolicy:
         self.name, self._system, self._act = name, system, act
         self._every, self._decimals = replan_every or system.horizon, decimals
 
-    def start(self, x0: Array) -> _TextController:
+    def start(self, x0: Array) -> Controller:
         return _TextController(self._system, self._act, self._every, self._decimals, len(x0))
 
     def decisions(self, horizon: int) -> int:
@@ -42,26 +49,24 @@ class TextPolicy:
 
 
 class _TextController:
-    """Attributes: ``completions``, the answers to each trajectory's first prompt."""
-
     def __init__(self, system: System, act: Callable[..., Sequence[str]], every: int, decimals: int, count: int):
         self._system, self._act, self._every, self._decimals = system, act, every, decimals
         self._plans = np.zeros((count, system.horizon, system.m))
         self.verdicts = np.full(count, OK, dtype=object)
-        self.completions: list[str] = []
+        self.completions: Sequence[str] = ()
 
     def control(self, x: Array, k: int) -> Array:
         if k % self._every == 0:
-            self._ask(x)
+            self._replan(x)
         return self._plans[:, k % self._every]
 
-    def _ask(self, x: Array) -> None:
-        """New plans for the trajectories that have answered so far; a trajectory without a plan plays zeros from here on."""
-        asked = np.flatnonzero(self.verdicts == OK)
-        completions = list(self._act(_prompts(self._system, x[asked], self._decimals)))
+    def _replan(self, x: Array) -> None:
+        """New plans for the trajectories that are valid so far; the others get zero controls from here on."""
+        valid = np.flatnonzero(self.verdicts == OK)
+        completions = list(self._act(_prompts(self._system, x[valid], self._decimals)))
         self.completions = self.completions or completions
         self._plans[:] = 0.0
-        for i, completion in zip(asked, completions, strict=True):
+        for i, completion in zip(valid, completions, strict=True):
             parsed = parse_completion(completion, self._system.horizon, self._system.m)
             self.verdicts[i] = parsed.verdict
             if parsed.controls is not None:
@@ -69,14 +74,17 @@ class _TextController:
 
 
 class RecedingTextPolicy:
-    """A text policy that is asked at every step, for no more of its answer than the first control.
+    """A text policy that replans at every step and generates each completion only up to its first control.
 
-    It flies as ``TextPolicy(..., replan_every=1)`` does with the whole answers, as long as these hold plans: what comes
-    after the first control is never written, and so not judged.
+    Controls equal those of ``TextPolicy(..., replan_every=1)`` as long as the whole completions would hold plans: what
+    follows the first control is never generated, and so never parsed.
 
     Args:
-        begin: ``begin(prompts, drafts)`` gives answers as far as their first control; ``drafts`` are its answers for
-            the same trajectories one step before (None at first). `llm_agent.policies.receding.FirstControls` is one.
+        name: the policy's name.
+        system: the plant.
+        begin: ``begin(prompts, drafts)`` gives completions up to their first control; ``drafts`` are those of the same
+            trajectories one step before (None at the first step). For example
+            `llm_agent.policies.receding.FirstControls`.
         decimals: as for `TextPolicy`.
     """
 
@@ -101,12 +109,13 @@ class _RecedingTextController:
         self._system, self._begin, self._decimals = system, begin, decimals
         self._drafts: list[str] | None = None
         self.verdicts = np.full(count, OK, dtype=object)
+        self.completions: Sequence[str] = ()
 
     def control(self, x: Array, k: int) -> Array:
         self._drafts = list(self._begin(_prompts(self._system, x, self._decimals), self._drafts))
         u = np.zeros((len(x), self._system.m))
-        for i, beginning in enumerate(self._drafts):
-            parsed = parse_completion(beginning + END_CONTROLS, 1, self._system.m)
+        for i, draft in enumerate(self._drafts):
+            parsed = parse_completion(draft + END_CONTROLS, 1, self._system.m)
             if self.verdicts[i] == OK:
                 self.verdicts[i] = parsed.verdict
             if parsed.controls is not None:
@@ -115,5 +124,6 @@ class _RecedingTextController:
 
 
 def _prompts(system: System, x: Array, decimals: int) -> list[str]:
-    """What a text policy is told of states (S, n), rounded to the grid."""
-    return [format_prompt(system, state, decimals) for state in np.round(x, decimals) + 0.0]  # no negative zero
+    """The prompts of states (S, n), rounded to the grid."""
+    rounded = np.round(x, decimals) + 0.0  # without negative zeros
+    return [format_prompt(system, state, decimals) for state in rounded]

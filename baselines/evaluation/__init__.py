@@ -1,4 +1,4 @@
-"""Evaluation: any policy rolled out from the same initial states, measured in one place, compared."""
+"""Evaluation: rollouts of any policy from the same initial states, metrics with intervals, comparisons."""
 
 from baselines.evaluation.comparison import Comparison, ComparisonResult, compare
 from baselines.evaluation.results import Result, evaluate, paired_difference

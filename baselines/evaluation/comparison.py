@@ -1,4 +1,4 @@
-"""Policies on one plant, compared from the same held-out initial states: results, report, tables."""
+"""Comparisons of policies on one plant, from the same held-out initial states: results, report, tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from baselines.evaluation.tables import (
     MORE,
     REWARD_SHARE,
     SUCCESS,
+    caption,
     paired_table,
     policy_table,
 )
@@ -30,20 +31,28 @@ from control_envs.utils.optional import need
 from control_envs.utils.tables import table
 from control_envs.utils.types import Array
 
+__all__ = ["Comparison", "ComparisonResult", "compare", "to_markdown", "write"]
+
 PAIRED = ("reward_1.3", "cost_ratio", "success")
 STATES = 500
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: policies on one plant from held-out states, nominally and in other scenarios.
+    """The settings of a comparison: policies on one plant, in the nominal and in other scenarios.
 
     Attributes:
-        skipped: policy name to why it is left out.
-        pairs: names whose paired differences are reported; by default each policy against the first.
-        seed: of the held-out states and of all noise.
-        best_reward: find the best 1.3 reward from each state too (about a tenth of a second a state, then kept).
-        cache: keep optima on disk.
+        system: the plant.
+        policies: what is compared, beside the optimum.
+        skipped: name of each skipped policy to the reason.
+        pairs: names of policies whose paired differences are reported; by default each policy against the first.
+        states: number of held-out initial states.
+        seed: seed of the initial states and of all noise.
+        scenarios: further scenarios, beside the nominal one.
+        best_reward: also find the best reward from each initial state, under the default version (about 0.1 s per
+            initial state, then cached).
+        cache: read and write cached optima.
+        progress: show progress bars.
     """
 
     system: System
@@ -60,7 +69,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Nominal results, the states they are from, and the report of everything as plain values."""
+    """The result of a comparison.
+
+    Attributes:
+        results: the optimum's and each policy's, in the nominal scenario.
+        x0: their initial states, shape (S, n).
+        report: everything as plain JSON values.
+    """
 
     results: list[Result]
     x0: Array
@@ -68,7 +83,7 @@ class ComparisonResult:
 
 
 def compare(comparison: Comparison) -> ComparisonResult:
-    """Flies every policy in every scenario."""
+    """Evaluates every policy in every scenario."""
     system = comparison.system
     x0, results = _roll_out_all(comparison, NOMINAL)
     others = {s.name: _roll_out_all(comparison, s)[1] for s in comparison.scenarios}
@@ -79,13 +94,13 @@ def compare(comparison: Comparison) -> ComparisonResult:
         "policies": to_dict(results),
         "skipped": dict(comparison.skipped),
         "paired": _paired(comparison, results),
-        "scenarios": {name: to_dict(of_scenario) for name, of_scenario in others.items()},
+        "scenarios": {name: to_dict(scenario_results) for name, scenario_results in others.items()},
     }
     return ComparisonResult(results, x0, report)
 
 
 def _paired(comparison: Comparison, results: Sequence[Result]) -> list[dict[str, Any]]:
-    """The pairs asked for; by default every policy against the first."""
+    """The differences of `Comparison.pairs`; by default every policy against the first."""
     by_name = {r.name: r for r in results[1:]}
     first, *later = by_name or [""]
     pairs = [(name, first) for name in later] if comparison.pairs is None else comparison.pairs
@@ -93,18 +108,18 @@ def _paired(comparison: Comparison, results: Sequence[Result]) -> list[dict[str,
 
 
 def _roll_out_all(comparison: Comparison, scenario: Scenario) -> tuple[Array, list[Result]]:
-    """The optimum of the plant as policies know it, then every policy; the ruler is the true plant's optimum."""
+    """Evaluates the optimal plan of the nominal plant, then every policy; J* is the optimum of the true plant."""
     x0 = scenario.initial_states(comparison.system, comparison.states, "test", comparison.seed)
     true_plant = scenario.true_plant(comparison.system)
-    known = _optima(comparison, comparison.system, x0)
-    reference = known if true_plant is comparison.system else _optima(comparison, true_plant, x0)
+    nominal = _optima(comparison, comparison.system, x0)
+    reference = nominal if true_plant is comparison.system else _optima(comparison, true_plant, x0)
     best = None
     if comparison.best_reward and scenario is NOMINAL:
         with _bar(comparison, f"best rewards on {comparison.system.name}", len(x0)) as bar:
-            best = best_rewards(comparison.system, x0, cache=comparison.cache, progress=bar.update, optima=known)
+            best = best_rewards(comparison.system, x0, cache=comparison.cache, progress=bar.update, optima=nominal)
     results = [
         evaluate(policy, comparison.system, x0, reference.cost, scenario, comparison.seed, best, comparison.progress)
-        for policy in (OptimalPlan(known), *comparison.policies)
+        for policy in (OptimalPlan(nominal), *comparison.policies)
     ]
     return x0, results
 
@@ -123,40 +138,43 @@ def _bar(comparison: Comparison, title: str, total: int) -> Any:
 
 
 def to_markdown(report: Mapping[str, Any], brief: bool = False) -> str:
-    """The report of one plant, without what differs from run to run (times); ``brief`` is the main table alone."""
-    states, policies = report["states"], report["policies"]
+    """The report of one plant as Markdown, without times, which differ from run to run.
+
+    Args:
+        report: as in `ComparisonResult`.
+        brief: only the main table.
+    """
+    policies = report["policies"]
     columns = MAIN + ((REWARD_SHARE,) if any("reward_share" in p["measures"] for p in policies.values()) else ())
     parts = [
         f"## {report['system']['name']}",
-        f"{states['count']} held-out initial states (split {states['split']}, seed {states['seed']}), from "
-        f"{report['with_optimum']} of which a plan keeps the bounds; [95 % bootstrap intervals]. A trajectory that breaks "
-        "the bounds can cost less than J*; means over those that keep them stand apart.",
+        caption(report),
         policy_table(policies, columns, report["skipped"]),
     ]
     if brief:
         return "\n\n".join(parts) + "\n"
     parts.append(policy_table(policies, MORE))
     if report["paired"]:
-        parts += ["Paired by state:", paired_table(report["paired"])]
+        parts += ["Paired differences by initial state:", paired_table(report["paired"])]
     if report["scenarios"]:
         parts += [
-            "Success % and J/J* of all trajectories, J* being the true plant's without noise:",
+            "Success % and J/J* of all trajectories, where J* is that of the true plant without noise:",
             _scenarios(report),
         ]
     return "\n\n".join(parts) + "\n"
 
 
 def _scenarios(report: Mapping[str, Any]) -> str:
-    settings = {"nominal": report["policies"], **report["scenarios"]}
+    scenarios, columns = {"nominal": report["policies"], **report["scenarios"]}, (SUCCESS, COST_RATIO)
     rows = [
-        [name, *(cell for of in settings.values() for cell in (SUCCESS.cell(of[name]), COST_RATIO.cell(of[name])))]
+        [name, *(column.cell(policies[name]) for policies in scenarios.values() for column in columns)]
         for name in report["policies"]
     ]
-    return table(["policy", *(f"{name}: {what}" for name in settings for what in ("success %", "J/J*"))], rows)
+    return table(["policy", *(f"{name}: {title}" for name in scenarios for title in ("success %", "J/J*"))], rows)
 
 
 def write(comparison: ComparisonResult, folder: Path) -> None:
-    """Writes comparison_SYSTEM.json and .md into a folder."""
+    """Writes comparison_SYSTEM.json and comparison_SYSTEM.md to a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     name = comparison.report["system"]["name"]
     write_json(folder / f"comparison_{name}.json", comparison.report)

@@ -1,4 +1,4 @@
-"""Trajectories that were flown before, played again: read from a file, or kept on disk because they take long."""
+"""Recorded trajectories as policies: read from a file, or cached because they take long to compute."""
 
 from __future__ import annotations
 
@@ -7,49 +7,44 @@ from collections.abc import Sequence
 import numpy as np
 
 from baselines.controllers.classical import MPCPolicy
-from baselines.controllers.policy import Controller
+from baselines.controllers.policy import Controller, OpenLoopController
 from baselines.evaluation.rollout import rollout
 from baselines.optimum.cache import cached
 from control_envs import System
 from control_envs.utils.types import Array
 
-METHOD = "mpc 1"  # part of the cache's key: a new name when what is computed changes
+__all__ = ["Recorded", "recorded_mpc"]
+
+METHOD = "mpc 1"  # part of the cache key; change it when the computation changes
 
 
 class Recorded:
-    """Plays recorded controls open loop, which repeats the trajectories that they were recorded from.
+    """Repeats recorded trajectories by applying their controls in open loop.
 
     Args:
+        name: the policy's name.
         controls: as commanded, shape (S, N, m).
         verdicts: shape (S,), as `Controller.verdicts`.
-        completions: the S answers, of a language model.
+        completions: the S completions of a text policy; None for any other.
     """
 
     def __init__(self, name: str, controls: Array, verdicts: Sequence[str], completions: Sequence[str] | None = None):
-        self.name, self._controls, self._completions = name, controls, completions
+        self.name, self._controls, self._completions = name, controls, list(completions or ())
         self._verdicts = np.array(verdicts, dtype=object)
 
     def start(self, x0: Array) -> Controller:
-        return _RecordedController(self._controls, self._verdicts, self._completions)
+        return OpenLoopController(self._controls, self._verdicts, self._completions)
 
     def decisions(self, horizon: int) -> int:
-        return 0  # nothing is decided any more
-
-
-class _RecordedController:
-    def __init__(self, controls: Array, verdicts: np.ndarray, completions: Sequence[str] | None):
-        self._controls, self.verdicts = controls, verdicts
-        if completions is not None:
-            self.completions = list(completions)
-
-    def control(self, x: Array, k: int) -> Array:
-        return self._controls[:, k]
+        return 0  # the recorded time is unknown
 
 
 def recorded_mpc(system: System, x0: Array, cache: bool = True, progress: bool = False) -> Recorded:
-    """MPC's trajectories from initial states (S, n), kept on disk for the next time.
+    """MPC's trajectories from initial states (S, n), cached on disk.
 
     Args:
+        system: the plant.
+        x0: initial states, shape (S, n).
         cache: as for `baselines.optimum.solver.solve_all`.
         progress: show a progress bar.
     """

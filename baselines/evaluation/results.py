@@ -1,4 +1,4 @@
-"""How good is it? The one place where policies are measured: any of them, from the same held-out initial states."""
+"""Evaluation of a policy: its rollout from given initial states, and every metric of it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,29 @@ from baselines.evaluation.rollout import NOMINAL, Rollout, Scenario, rollout
 from baselines.evaluation.statistics import paired, summarise
 from control_envs import System, measure, score
 from control_envs.dynamics.trajectory import Trajectory
-from control_envs.rewards import REWARDS
+from control_envs.rewards import DEFAULT_VERSION, REWARDS
 from control_envs.text import Verdict
 from control_envs.text.scoring import invalid_terms
 from control_envs.utils.types import Array
 
+__all__ = ["Result", "evaluate", "paired_difference", "to_dict"]
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What one policy did from each of S initial states.
+    """The evaluation of one policy from S initial states.
 
     Attributes:
         name: the policy's name.
-        values: measure name to one number a state (S,); NaN where there is none. A trajectory without an answer has a
-            rate of 0, no measures of trajectory, and the rewards of a text that holds no plan (a solver's: none).
-            ``cost_ratio`` is J/J* of every trajectory, ``cost_ratio_kept`` of those that keep the bounds (never below 1).
-        trajectories: batch shape (S,); those without an answer are meaningless.
-        answered: which trajectories count, shape (S,).
-        verdicts: how often each verdict was given.
-        seconds_per_decision: see `baselines.evaluation.rollout.Rollout`.
-        controller: what flew.
+        values: name of each metric to its values, shape (S,); NaN where there is none. For an invalid trajectory,
+            "answered", "success" and "violated" are 0, metrics of the trajectory are NaN, and rewards are those of a
+            text without a plan (NaN if a solver failed). ``cost_ratio`` is J/J* of all valid trajectories,
+            ``cost_ratio_kept`` of the feasible ones (never below 1).
+        trajectories: batch shape (S,); invalid ones are meaningless.
+        valid: which trajectories are valid, shape (S,).
+        verdicts: the number of trajectories with each verdict.
+        seconds_per_decision: as in `baselines.evaluation.rollout.Rollout`.
+        controller: the controller after the rollout.
     """
 
     name: str
@@ -55,17 +58,23 @@ def evaluate(
     best_reward: Array | None = None,
     progress: bool = False,
 ) -> Result:
-    """Flies a policy from initial states (S, n) and measures it.
+    """Rolls out a policy from initial states (S, n) and measures it.
 
     Args:
-        reference_cost: J* from each state, shape (S,); NaN where there is none.
-        seed: of the scenario's noise.
-        best_reward: the best 1.3 reward from each state, if it is known; adds ``reward_share``.
+        policy: the policy.
+        system: the nominal plant.
+        x0: initial states, shape (S, n).
+        reference_cost: J* from each initial state, shape (S,); NaN where there is none.
+        scenario: noise and parameters of the true plant.
+        seed: seed of the scenario's noise.
+        best_reward: the best reward from each initial state under `DEFAULT_VERSION`, shape (S,); adds
+            ``reward_share``, the reward divided by it.
+        progress: show a progress bar.
     """
     rolled_out = rollout(policy, system, x0, scenario, seed, progress)
     values = _values(rolled_out, reference_cost)
     if best_reward is not None:
-        values["reward_share"] = values["reward_1.3"] / best_reward
+        values["reward_share"] = values[f"reward_{DEFAULT_VERSION}"] / best_reward
     return Result(
         policy.name,
         values,
@@ -100,22 +109,22 @@ def _values(rolled_out: Rollout, reference_cost: Array) -> dict[str, Array]:
 
 
 def _rewards(rolled_out: Rollout, totals: Array, version: str) -> Array:
-    """Totals of the trajectories that were answered; a text without a plan has its own score, a solver's failure none."""
-    out = np.where(rolled_out.valid, totals, np.nan)
+    """Rewards (S,): the totals of valid trajectories, the score of a text without a plan, NaN if a solver failed."""
+    rewards = np.where(rolled_out.valid, totals, np.nan)
     for i in np.flatnonzero(~rolled_out.valid):
         if rolled_out.verdicts[i] in get_args(Verdict):
-            out[i] = sum(invalid_terms(rolled_out.verdicts[i], REWARDS[version]).values())
-    return out
+            rewards[i] = sum(invalid_terms(rolled_out.verdicts[i], REWARDS[version]).values())
+    return rewards
 
 
 def paired_difference(first: Result, second: Result, measure_name: str) -> dict[str, Any]:
-    """Mean of ``first - second`` over the states where both have a value, with its 95 % interval."""
+    """Mean of ``first - second`` over the initial states where both have a value, with its 95 % interval."""
     difference = paired(first.values[measure_name], second.values[measure_name])
     return {"policies": [first.name, second.name], "measure": measure_name, **difference}
 
 
 def to_dict(results: Sequence[Result]) -> dict[str, Any]:
-    """Every measure of every policy, summarised."""
+    """Verdicts, times and summaries of every metric, by policy name."""
     return {
         r.name: {
             "verdicts": r.verdicts,

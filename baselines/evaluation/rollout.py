@@ -1,4 +1,4 @@
-"""Flies policies closed loop, from many initial states at once, in the world as it is or as it might be."""
+"""Closed-loop rollouts of policies from many initial states at once, in the nominal or a disturbed scenario."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from control_envs.systems.initial_states import Split
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["NOMINAL", "Rollout", "Scenario", "rollout"]
+
 
 @dataclass(frozen=True)
 class Scenario:
-    """How the world differs from what policies were told.
+    """How the true plant and its measurements differ from what policies assume.
 
     Attributes:
-        name: as tables print it.
-        process_noise: standard deviation of what is added to each state after each step, in scaled units.
-        measurement_noise: standard deviation of what is added to each state before a policy sees it, scaled.
-        params: parameters of the true plant (``{"mu": 1.5}``); policies know the plant's own.
-        reach: initial states come from this many times the usual box, and from outside it; 1 is the usual box.
+        name: the scenario's name in tables.
+        process_noise: standard deviation of the noise added to each state after each step, in scaled units.
+        measurement_noise: standard deviation of the noise added to each state that a policy observes, scaled.
+        params: parameters of the true plant (``{"mu": 1.5}``); policies assume the nominal ones.
+        reach: initial states lie outside ``x0_bounds``, but within this multiple of them; 1 for the usual ones.
 
     Raises:
         ValueError: a negative noise, or a reach below 1.
@@ -45,14 +47,14 @@ class Scenario:
             raise ValueError(f"reach must be at least 1, but is {self.reach}")
 
     def true_plant(self, system: System) -> System:
-        """The plant that really flies."""
+        """The plant that is simulated."""
         return system.replace(**self.params) if self.params else system
 
     def initial_states(self, system: System, count: int, split: Split = "test", seed: int = 0) -> Array:
-        """Held-out initial states (count, n); with a reach, those of the larger box that lie outside the usual one.
+        """Held-out initial states (count, n); with a reach, those outside ``x0_bounds``.
 
         Raises:
-            ValueError: the larger box, cut to the plant's state bounds, is no larger.
+            ValueError: ``x0_bounds`` cannot be widened within the state bounds.
         """
         if self.reach == 1.0:
             return sample_states(system, count, split, seed)
@@ -60,12 +62,14 @@ class Scenario:
         high = np.minimum(system.x_bounds[:, 1], self.reach * system.x0_bounds[:, 1])
         wider = system.replace(x0_bounds=np.stack([low, high], axis=1))
         if np.array_equal(wider.x0_bounds, system.x0_bounds):
-            raise ValueError(f"{system.name}'s initial states already fill its box: there is nothing to reach beyond")
+            raise ValueError(
+                f"{system.name}'s initial states already fill the state bounds: there is nothing to reach beyond"
+            )
         usual_low, usual_high = system.x0_bounds.T
-        asked = count
+        drawn = count
         while True:
-            asked *= 2
-            x0 = sample_states(wider, asked, split, seed)
+            drawn *= 2
+            x0 = sample_states(wider, drawn, split, seed)
             outside = x0[np.any((x0 < usual_low) | (x0 > usual_high), axis=1)]
             if len(outside) >= count:
                 return outside[:count]
@@ -76,15 +80,15 @@ NOMINAL = Scenario()
 
 @dataclass(frozen=True, eq=False)
 class Rollout:
-    """What one policy did from S initial states.
+    """The rollout of one policy from S initial states.
 
     Attributes:
-        trajectories: batch shape (S,); those without an answer are meaningless.
-        answered: which trajectories count, shape (S,).
+        trajectories: batch shape (S,); invalid ones are meaningless.
+        valid: which trajectories are valid, shape (S,).
         verdicts: shape (S,), as `Controller.verdicts`.
-        seconds_per_decision: time the policy took over all its decisions, which it may have made in batches; NaN where
-            that means nothing.
-        controller: the controller that flew.
+        seconds_per_decision: the policy's total time divided by its number of decisions, which it may make in batches;
+            NaN where this is meaningless.
+        controller: the controller after the rollout.
     """
 
     trajectories: Trajectory
@@ -102,18 +106,23 @@ def rollout(
     seed: int = 0,
     progress: bool = False,
 ) -> Rollout:
-    """Flies a policy from initial states (S, n).
+    """Rolls out a policy from initial states (S, n).
 
-    Noise depends on the seed, the state's number and the step alone, so that all policies meet the same.
+    Noise depends only on the seed, the index of the initial state and the step: it is the same for all policies.
 
     Args:
+        policy: the policy.
+        system: the nominal plant.
+        x0: initial states, shape (S, n).
+        scenario: noise and parameters of the true plant.
+        seed: seed of the noise.
         progress: show a progress bar.
     """
     plant = scenario.true_plant(system)
     x0 = np.asarray(x0, dtype=np.float64)
     S, N = len(x0), system.horizon
-    pushed = scenario.process_noise * _noise(system, S, seed, 0)
-    seen = scenario.measurement_noise * _noise(system, S, seed, 1)
+    disturbance = scenario.process_noise * _noise(system, S, seed, 0)
+    measurement_error = scenario.measurement_noise * _noise(system, S, seed, 1)
     states, controls, elapsed = np.empty((S, N + 1, system.n)), np.empty((S, N, system.m)), 0.0
     states[:, 0] = x0
     tqdm = need("tqdm.auto", "baselines").tqdm
@@ -125,10 +134,10 @@ def rollout(
     elapsed += time.perf_counter() - began
     for k in steps:
         began = time.perf_counter()
-        controls[:, k] = controller.control(states[:, k] + seen[:, k], k)
+        controls[:, k] = controller.control(states[:, k] + measurement_error[:, k], k)
         elapsed += time.perf_counter() - began
         now = slice(k, k + 1)
-        states[:, k + 1] = simulate(plant, states[:, k], controls[:, now], pushed[:, now]).x[:, -1]
+        states[:, k + 1] = simulate(plant, states[:, k], controls[:, now], disturbance[:, now]).x[:, -1]
     trajectories = Trajectory(plant, states, plant.saturate(controls), controls)
     valid = np.isin(controller.verdicts.astype(str), ANSWERS)
     decisions = S * policy.decisions(N)
@@ -136,6 +145,6 @@ def rollout(
 
 
 def _noise(system: System, count: int, seed: int, stream: int) -> Array:
-    """Standard normal numbers in units of the states' scale, (count, N, n); a trajectory's do not depend on count."""
+    """Standard normal noise times the state scales, (count, N, n); a trajectory's noise does not depend on count."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, stream]))
     return rng.standard_normal((count, system.horizon, system.n)) * system.x_scale

@@ -1,4 +1,4 @@
-"""Results as Markdown tables, padded so that they read as well in a terminal."""
+"""Results as Markdown tables, padded to be readable in a terminal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,31 @@ from typing import Any
 
 from control_envs.utils.tables import table
 
+__all__ = [
+    "COST_RATIO",
+    "MAIN",
+    "MORE",
+    "REWARD_SHARE",
+    "SUCCESS",
+    "Column",
+    "caption",
+    "paired_table",
+    "policy_table",
+    "timing_table",
+]
+
 
 @dataclass(frozen=True)
 class Column:
-    """One measure's summary as a column: its mean with its interval, or another statistic."""
+    """A column of a table: one metric's mean with its interval, or another statistic.
+
+    Attributes:
+        title: the column's header.
+        measure: the metric, a key of `baselines.evaluation.results.Result.values`.
+        statistic: "mean", "iqm" or "median".
+        scale: factor of the printed values.
+        decimals: of the printed values.
+    """
 
     title: str
     measure: str
@@ -20,7 +41,7 @@ class Column:
     decimals: int = 3
 
     def cell(self, policy: Mapping[str, Any]) -> str:
-        """The text of one policy's cell; "-" where it has no value."""
+        """The text of one policy's cell; "-" without a value."""
         measured = policy["measures"].get(self.measure)
         if measured is None or measured[self.statistic] is None:
             return "-"
@@ -37,12 +58,12 @@ class Column:
 SUCCESS = Column("success %", "success", scale=100, decimals=1)
 COST_RATIO = Column("J/J* of all", "cost_ratio", decimals=4)
 MAIN = (
-    Column("answered %", "answered", scale=100, decimals=1),
+    Column("parsed %", "answered", scale=100, decimals=1),
     SUCCESS,
-    Column("broke bounds %", "violated", scale=100, decimals=1),
+    Column("violates bounds %", "violated", scale=100, decimals=1),
     Column("final error", "final_error"),
     COST_RATIO,
-    Column("J/J*, bounds kept", "cost_ratio_kept", decimals=4),
+    Column("J/J*, feasible", "cost_ratio_kept", decimals=4),
     Column("IQM", "cost_ratio_kept", "iqm", decimals=4),
     Column("median", "cost_ratio_kept", "median", decimals=4),
     Column("reward 1.3", "reward_1.3", decimals=2),
@@ -59,10 +80,20 @@ MORE = (
 )
 
 
+def caption(report: Mapping[str, Any]) -> str:
+    """The caption of a comparison's main table."""
+    states = report["states"]
+    return (
+        f"{states['count']} held-out initial states ({states['split']} split, seed {states['seed']}); a feasible plan "
+        f"exists for {report['with_optimum']} of them. Brackets: 95 % bootstrap intervals. A trajectory that violates "
+        "the bounds can cost less than J*, so means over feasible trajectories are listed separately."
+    )
+
+
 def policy_table(
     summary: Mapping[str, Any], columns: Sequence[Column] = MAIN, skipped: Mapping[str, str] | None = None
 ) -> str:
-    """One row a policy; a skipped policy has a row that says so, without numbers, and its reason below."""
+    """One row per policy; a skipped policy has a row without numbers, and the reason below the table."""
     rows = [[name, *(column.cell(policy) for column in columns)] for name, policy in summary.items()]
     rows += [[name, "skipped", *("" for _ in columns[1:])] for name in skipped or {}]
     reasons = [f"\n\n{name} was skipped: {why}." for name, why in (skipped or {}).items()]
@@ -70,7 +101,7 @@ def policy_table(
 
 
 def timing_table(summary: Mapping[str, Any]) -> str:
-    """Time per decision and how often each verdict was given."""
+    """Time per decision and number of verdicts, one row per policy."""
     rows = []
     for name, policy in summary.items():
         seconds = policy["seconds_per_decision"]
@@ -80,7 +111,7 @@ def timing_table(summary: Mapping[str, Any]) -> str:
 
 
 def paired_table(differences: Iterable[Mapping[str, Any]]) -> str:
-    """Paired differences, one row each."""
+    """Paired differences, one row each; those without a value are left out."""
     rows = []
     for d in differences:
         if d["mean"] is None:

@@ -1,1 +1,1 @@
-"""Figures of a comparison, and animations. Needs matplotlib."""
+"""Figures of a comparison, and animations. Needs the ``plots`` extra (matplotlib)."""

@@ -1,4 +1,4 @@
-"""One trajectory of each of several policies, side by side, as an animation. Needs the ``plots`` extra."""
+"""Animations of one trajectory per policy, side by side. Needs the ``plots`` extra."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from control_envs.systems.base import System
 from control_envs.utils.files import replacing
 from control_envs.utils.optional import need
 
+__all__ = ["check_name", "frames", "write_gif"]
+
 COLUMN, HEIGHT = 2.7, 5.6  # inches
-HOLD = 1500  # milliseconds that the end stays to be read
+HOLD = 1500  # milliseconds that the last frame stays
 COLOURS_KEPT = 96
 
 
 def frames(trajectories: Mapping[str, Trajectory], said: Mapping[str, str]) -> Iterator[np.ndarray]:
-    """The pictures (height, width, 3) uint8 of each state in turn, one column a policy.
+    """The frames of an animation, (height, width, 3) uint8, one for each state, with one column per policy.
 
     Args:
-        trajectories: single trajectories of one plant by the names of their policies.
-        said: what stands under each name.
+        trajectories: name of each policy to its trajectory, all of one plant.
+        said: name of each policy to the text under its name.
     """
     with need("matplotlib", "plots").rc_context({"font.size": 8}):
         canvas, columns = _columns(trajectories, said)
@@ -39,7 +41,7 @@ def frames(trajectories: Mapping[str, Trajectory], said: Mapping[str, str]) -> I
         yield canvas.pixels()
 
 
-def _columns(trajectories: Mapping[str, Trajectory], said: Mapping[str, str]) -> tuple[Canvas, list[list[View]]]:
+def _columns(trajectories: Mapping[str, Trajectory], labels: Mapping[str, str]) -> tuple[Canvas, list[list[View]]]:
     system = next(iter(trajectories.values())).system
     figure = new_figure(COLUMN * len(trajectories), HEIGHT)
     grid = figure.add_gridspec(3, len(trajectories), height_ratios=(1.1, 2.2, 0.9))
@@ -47,7 +49,7 @@ def _columns(trajectories: Mapping[str, Trajectory], said: Mapping[str, str]) ->
     for column, name in enumerate(trajectories):
         views: list[View] = plant_views(system, grid[0, column])
         phase, course = figure.add_subplot(grid[1, column]), figure.add_subplot(grid[2, column])
-        phase.set_title(f"{name}\n{said[name]}", fontsize=9)
+        phase.set_title(f"{name}\n{labels[name]}", fontsize=9)
         views += [PhaseView(phase, system), CourseView(course, system, controls=True)]
         course.set_xlabel("time [s]")
         if column:
@@ -58,17 +60,17 @@ def _columns(trajectories: Mapping[str, Trajectory], said: Mapping[str, str]) ->
 
 
 def check_name(path: Path) -> None:
-    """Makes sure that a file's name is an animation's.
+    """Checks the name of an animation file.
 
     Raises:
-        ValueError: it does not end in .gif.
+        ValueError: the name does not end in .gif.
     """
     if path.suffix.lower() != ".gif":
-        raise ValueError(f"an animation is a .gif file, not {path.name!r}")
+        raise ValueError(f"an animation must be a .gif file, not {path.name!r}")
 
 
 def write_gif(path: Path, pictures: Sequence[np.ndarray], system: System) -> None:
-    """Writes an animated GIF that plays as fast as the plant flies, over and over."""
+    """Writes an animated GIF that plays in real time and repeats."""
     image: Any = need("PIL.Image", "plots")
     palette = image.fromarray(pictures[-1]).quantize(COLOURS_KEPT)
     first, *rest = (image.fromarray(p).quantize(palette=palette, dither=0) for p in pictures)

@@ -1,4 +1,4 @@
-"""The optimum: the least cost J* and the best reward from an initial state, kept on disk."""
+"""The optimum: the least cost J* and the best reward from an initial state, cached on disk."""
 
 from baselines.optimum.best_reward import best_rewards
 from baselines.optimum.plan import OptimalPlan

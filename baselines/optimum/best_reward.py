@@ -1,10 +1,10 @@
-"""The best reward that a plan can earn from a state, so that a reward can be read as a share of what is possible.
+"""The best reward of a plan from an initial state, so that rewards can be given as shares of it.
 
-A plan that keeps the bounds is scored on five measures alone: mean distance, final error, cost J, effort and
-roughness. Each is a convex function of a linear plant's plan, and a reward's terms in them are convex and falling.
-So the reward's tangent at the plan so far bounds it from below, and the best plan under the tangent scores at least as
-much: minorise-maximise (Hunter & Lange, "A tutorial on MM algorithms", 2004), two or three NLPs from each start.
-Tangents are differences of the reward itself, so that no formula of any version is written here again.
+The score of a feasible plan depends on five metrics: mean distance, final error, cost J, effort and roughness. For a
+linear plant, each is a convex function of the plan, and the reward terms are convex and decreasing in them. The tangent
+of the reward at the current plan is therefore a lower bound, and the best plan under the tangent scores at least as
+much as the current one: minorise-maximise (Hunter & Lange, "A tutorial on MM algorithms", 2004), with two or three NLPs
+from each start. Tangents are finite differences of the reward, so that no version's formula is repeated here.
 """
 
 from __future__ import annotations
@@ -27,13 +27,15 @@ from control_envs.systems.base import TERMINAL_WEIGHT
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["MEASURES", "best_rewards", "falling_slopes"]
+
 MEASURES = ("mean_distance", "final_error", "cost", "effort", "roughness")
-METHOD = "mm 1"
-# Distances are smoothed to sqrt(d^2 + SMOOTH^2) for the solver, which costs less than 0.003 of version 1.3's reward.
-SMOOTH = 1e-3
-ENOUGH = 1e-4  # a round that gains less is the last
-ROUNDS = 20
-GENTLE = 0.6  # share of LQR's gains that the second start flies with
+METHOD = "mm 1"  # part of the cache key; change it when the computation changes
+# The solver uses the smooth distance sqrt(d^2 + SMOOTHING^2), which changes rewards of version 1.3 by less than 0.003.
+SMOOTHING = 1e-3
+MIN_IMPROVEMENT = 1e-4  # iterations end when the reward improves by less
+MAX_ROUNDS = 20
+GAIN_FACTOR = 0.6  # the second start is state feedback with LQR gains times this factor
 
 
 def best_rewards(
@@ -44,62 +46,64 @@ def best_rewards(
     progress: Callable[[int], Any] | None = None,
     optima: Optimum | None = None,
 ) -> Array:
-    """The best reward found from initial states (S, n) with a plan that keeps the bounds, shape (S,).
+    """The best reward found for feasible plans from initial states (S, n), shape (S,); NaN without a feasible plan.
 
-    A lower bound on the best there is, since starts are few (two) and a plant need not be linear. NaN where no plan
-    keeps the bounds.
+    A lower bound on the best possible reward, since only two starts are tried and the plant may be nonlinear.
 
     Args:
+        system: the plant.
+        x0: initial states, shape (S, n).
+        version: the reward version.
         cache: read and write `baselines.optimum.cache.cache_dir`.
-        progress: called with the number of states solved since the last call.
-        optima: the optima from these states, where the climb starts; solved for if they are not given.
+        progress: called with the number of initial states solved since the last call.
+        optima: the optima from these initial states, used as starts; solved for if not given.
     """
 
     def compute() -> dict[str, Array]:
         starts = optima or solve_all(system, x0, cache)
-        climb, found = _Climb(system, version), np.full(len(x0), np.nan)
+        maximise, rewards = _RewardMaximiser(system, version), np.full(len(x0), np.nan)
         for i in range(len(x0)):
             if starts.status[i] == "optimal":
-                found[i] = climb(x0[i], starts.controls[i])
+                rewards[i] = maximise(x0[i], starts.controls[i])
             if progress:
                 progress(1)
-        return {"reward": found}
+        return {"reward": rewards}
 
     return cached(f"best-reward-{version}", METHOD, system, x0, cache, compute)["reward"]
 
 
-class _Climb:
-    """The best reward from any state of one plant."""
+class _RewardMaximiser:
+    """Finds the best reward from any initial state of one plant."""
 
     def __init__(self, system: System, version: str):
         self.system, self.version = system, version
-        self._gain = lqr(system)[0]
+        self._gains = lqr(system)[0]
         self._problem = _WeightedMeasures(system)
 
     def __call__(self, x0: Array, optimal: Array) -> float:
-        starts = simulate(self.system, x0, optimal), simulate_feedback(self.system, x0, GENTLE * self._gain)
+        starts = simulate(self.system, x0, optimal), simulate_feedback(self.system, x0, GAIN_FACTOR * self._gains)
         return max(self._from(x0, start) for start in starts)
 
     def _from(self, x0: Array, trajectory: Trajectory) -> float:
         metrics = measure(trajectory)
-        best = self._worth(metrics)
-        for _ in range(ROUNDS):
+        best = self._reward(metrics)
+        for _ in range(MAX_ROUNDS):
             controls = self._problem.solve(x0, falling_slopes(metrics, self.version), trajectory)
             trajectory = simulate(self.system, x0, self.system.saturate(controls))
             metrics = measure(trajectory)
-            reward = self._worth(metrics)
-            if metrics.violations or reward < best + ENOUGH:
+            reward = self._reward(metrics)
+            if metrics.violations or reward < best + MIN_IMPROVEMENT:
                 break
             best = reward
         return best
 
-    def _worth(self, metrics: Metrics) -> float:
-        """The reward of a trajectory that keeps the bounds; minus infinity for one that does not."""
+    def _reward(self, metrics: Metrics) -> float:
+        """The reward of a feasible trajectory; minus infinity for any other."""
         return -np.inf if metrics.violations else float(score(metrics, self.version).total)
 
 
 def falling_slopes(metrics: Metrics, version: str) -> Array:
-    """How much the reward falls with each of `MEASURES` at one trajectory, shape (5,), by central differences."""
+    """The decrease of the reward with each of `MEASURES` at one trajectory, shape (5,), by central differences."""
 
     def total(name: str, value: float) -> float:
         return float(score(dataclasses.replace(metrics, **{name: np.asarray(value)}), version).total)
@@ -109,11 +113,11 @@ def falling_slopes(metrics: Metrics, version: str) -> Array:
         value = float(getattr(metrics, name))
         high, low = value + 1e-6 * max(1.0, value), max(0.0, value - 1e-6 * max(1.0, value))
         slopes.append((total(name, low) - total(name, high)) / (high - low))
-    return np.maximum(np.array(slopes), 1e-9)  # never quite 0: the solver wants every measure to matter
+    return np.maximum(np.array(slopes), 1e-9)  # positive, so that every metric has a weight in the solver
 
 
 class _WeightedMeasures:
-    """min of a weighted sum of `MEASURES` over the plans that keep the bounds; absolute values by epigraphs."""
+    """min of a weighted sum of `MEASURES` over feasible plans; absolute values as epigraphs."""
 
     def __init__(self, system: System):
         ca = need("casadi", "baselines")
@@ -122,7 +126,7 @@ class _WeightedMeasures:
         step, start, weights = dynamics(system), ca.MX.sym("start", n), ca.MX.sym("weights", len(MEASURES))
         X, U = ca.MX.sym("X", n, N + 1), ca.MX.sym("U", m, N)
         size, change = ca.MX.sym("size", m, N), ca.MX.sym("change", m, max(N - 1, 1))  # bound |u| and |u_k - u_{k-1}|
-        distance = ca.sqrt(ca.sum1(X**2) + SMOOTH**2)
+        distance = ca.sqrt(ca.sum1(X**2) + SMOOTHING**2)
         cost = (
             ca.sum2(ca.sum1(X[:, :N] * (system.Q @ X[:, :N])))
             + ca.sum2(ca.sum1(U * (system.R @ U)))
@@ -137,19 +141,19 @@ class _WeightedMeasures:
         self._upper = np.where(np.arange(constraints.numel()) < gaps.numel(), 0.0, np.inf)
         free = np.full((n, 2), [-np.inf, np.inf])
         x_box, u_box = scaled_bounds(system)
-        beyond = np.full((size.numel() + change.numel(), 2), [0.0, np.inf])
-        self._box = np.concatenate([free, np.tile(x_box, (N, 1)), np.tile(u_box, (N, 1)), beyond])
+        nonnegative = np.full((size.numel() + change.numel(), 2), [0.0, np.inf])
+        self._box = np.concatenate([free, np.tile(x_box, (N, 1)), np.tile(u_box, (N, 1)), nonnegative])
         problem = {
             "x": ca.veccat(X, U, size, change),
             "f": ca.dot(weights, ca.vertcat(*measures)),
             "g": constraints,
             "p": ca.vertcat(start, weights),
         }
-        quiet = {"print_level": 0, "sb": "yes", "max_iter": MAX_ITERATIONS}
-        self._solve = ca.nlpsol("best", "ipopt", problem, {"print_time": False, "expand": True, "ipopt": quiet})
+        options = {"print_level": 0, "sb": "yes", "max_iter": MAX_ITERATIONS}
+        self._solve = ca.nlpsol("best", "ipopt", problem, {"print_time": False, "expand": True, "ipopt": options})
 
     def solve(self, x0: Array, weights: Array, guess: Trajectory) -> Array:
-        """The best controls (N, m); if the solver gives up, its last ones, which are worth what they score."""
+        """The best controls (N, m); if the solver fails, its last iterate, which the caller scores like any plan."""
         system, N = self.system, self.system.horizon
         x, u = guess.x / system.x_scale, guess.u / system.u_scale
         jumps = np.abs(np.diff(u, axis=0)) if N > 1 else np.zeros((1, system.m))

@@ -1,19 +1,22 @@
-"""The optimum as a policy."""
+"""The optimal plan as a policy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from baselines.controllers.policy import OK, Controller, _FeedbackController
+from baselines.controllers.policy import OK, Controller, OpenLoopController
 from baselines.optimum.solver import Optimum
 from control_envs.utils.types import Array
 
+__all__ = ["OptimalPlan"]
+
 
 class OptimalPlan:
-    """The optima's controls, flown open loop from their own states; where there is none, the solver's verdict.
+    """Applies the optimal controls in open loop; without an optimum, the verdict is the solver's status.
 
     Args:
-        optima: as `baselines.optimum.solver.solve_all` has them for S states.
+        optima: the optima from S initial states, from `baselines.optimum.solver.solve_all`.
+        name: the policy's name.
     """
 
     def __init__(self, optima: Optimum, name: str = "optimum J*"):
@@ -22,7 +25,7 @@ class OptimalPlan:
     def start(self, x0: Array) -> Controller:
         status, plans = self._optima.status, np.nan_to_num(self._optima.controls)
         verdicts = np.where(status == "optimal", OK, status).astype(object)
-        return _FeedbackController(lambda x, k: plans[:, k], len(x0), verdicts)
+        return OpenLoopController(plans, verdicts)
 
     def decisions(self, horizon: int) -> int:
-        return 0  # it is a ruler, not a controller: its time says nothing
+        return 0  # a reference, not a controller

@@ -1,9 +1,10 @@
 """Elementwise numpy functions compiled into one loop (numba, the extra ``fast``).
 
-numpy works through a batch once for every operation; for a thousand states most of the time is its calls. `fused` runs
-a function once on stand-ins that write down what is done to them, and compiles what was written into a single loop. So
-the plants, their measures and the rewards are compiled from their only definition. Sums and products are done in the
-same order and give the same bits; `exp`, `sin` and the like may differ from numpy's in the last.
+numpy passes over a batch once per operation; for a thousand states, most of the time goes into calling numpy. `fused`
+traces a function: it calls the function once with placeholders that record every operation, and compiles the recorded
+operations into one loop. Plants, metrics and rewards therefore need no second definition. Sums and products are
+evaluated in the same order and give the same bits; `exp`, `sin` and similar functions may differ from numpy's in the
+last bit.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["fused", "packed", "padded"]
+
 _SAME_NAME = ("sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh")
-# What each of numpy's functions is in Python.
-_WRITTEN = {
+# Each numpy function as a Python expression of its arguments.
+_EXPRESSIONS = {
     "add": "{} + {}",
     "subtract": "{} - {}",
     "multiply": "{} * {}",
@@ -36,7 +39,7 @@ _WRITTEN = {
     "bitwise_or": "({} != 0) | ({} != 0)",
     "logical_and": "({} != 0) & ({} != 0)",
     "bitwise_and": "({} != 0) & ({} != 0)",
-    # A NaN goes through, as in numpy.
+    # NaN propagates, as in numpy.
     "minimum": "{0} if ({0} < {1}) | ({0} != {0}) else {1}",
     "maximum": "{0} if ({0} > {1}) | ({0} != {0}) else {1}",
     "remainder": "np.remainder({}, {})",
@@ -53,68 +56,69 @@ _WRITTEN = {
 }
 
 
-class _Number(NDArrayOperatorsMixin):
-    """One element of an array, whose arithmetic is written down rather than done."""
+class _Traced(NDArrayOperatorsMixin):
+    """A placeholder for one array element: it records operations instead of computing them."""
 
     def __init__(self, lines: list[str], name: str):
         self.lines, self.name = lines, name
 
-    def _note(self, expression: str) -> _Number:
+    def _record(self, expression: str) -> _Traced:
         name = f"v{len(self.lines)}"
         self.lines.append(f"{name} = {expression}")
-        return _Number(self.lines, name)
+        return _Traced(self.lines, name)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method != "__call__" or kwargs or ufunc.__name__ not in _WRITTEN:
-            raise TypeError(f"numpy's {ufunc.__name__} cannot be compiled; leave compiled out")
-        return self._note(_WRITTEN[ufunc.__name__].format(*map(_named, inputs)))
+        if method != "__call__" or kwargs or ufunc.__name__ not in _EXPRESSIONS:
+            raise TypeError(f"numpy's {ufunc.__name__} cannot be compiled: leave out compiled=True")
+        return self._record(_EXPRESSIONS[ufunc.__name__].format(*map(_operand, inputs)))
 
-    def __array_function__(self, function: Callable, types: Any, args: Sequence, kwargs: Any) -> Any:
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: Any) -> Any:
         if function is np.shape:
             return ()
         if function is np.where:
-            condition, yes, no = map(_named, args)
-            return self._note(f"{yes} if {condition} else {no}")
+            condition, if_true, if_false = map(_operand, args)
+            return self._record(f"{if_true} if {condition} else {if_false}")
         if function is np.select:
-            chosen = args[2] if len(args) > 2 else kwargs.get("default", 0)
+            selected = args[2] if len(args) > 2 else kwargs.get("default", 0)
             for condition, value in reversed(list(zip(args[0], args[1], strict=True))):
-                chosen = self._note(f"{_named(value)} if {_named(condition)} else {_named(chosen)}")
-            return chosen
-        raise TypeError(f"numpy's {function.__name__} cannot be compiled; leave compiled out")
+                selected = self._record(f"{_operand(value)} if {_operand(condition)} else {_operand(selected)}")
+            return selected
+        raise TypeError(f"numpy's {function.__name__} cannot be compiled: leave out compiled=True")
 
     def __bool__(self) -> bool:
-        raise TypeError("a function that asks what a number is cannot be compiled: choose with np.where")
+        raise TypeError("a function that branches on a value cannot be compiled: use np.where")
 
 
-def _named(value: Any) -> str:
-    if isinstance(value, _Number):
+def _operand(value: Any) -> str:
+    """A traced value's variable name, or a constant's literal."""
+    if isinstance(value, _Traced):
         return value.name
     number = value.item() if isinstance(value, np.ndarray | np.generic) else value
     return f"({number!r})"
 
 
 def fused(function: Callable[..., Any], *templates: Any) -> Callable[..., Array]:
-    """The same function on `packed` arrays, compiled when it is first called.
+    """The same function for `packed` arrays; numba compiles it at the first call.
 
     Args:
-        function: takes arrays (B,), (named) tuples of them and plain numbers, and returns an array or a tuple. It adds,
-            compares and chooses (``np.where``, ``np.minimum`` and the like), and branches on no value.
-        templates: something of the structure of each argument: a tuple where it takes one, else any number.
+        function: takes arrays (B,), (named) tuples of them and plain numbers, and returns an array or a tuple. It may
+            compute, compare and select (``np.where``, ``np.minimum`` and similar functions), but not branch on values.
+        templates: one for each argument, with its structure: a tuple for a tuple, any number for anything else.
 
     Returns:
-        A function that takes one array (leaves, W), the arrays in order, for each tuple and a number for all else, and
-        returns one array (leaves, W), comparisons as 0.0 and 1.0. ``out`` takes the result, and may be an argument.
+        A function that takes a `packed` array (leaves, W) for each tuple and a number for anything else. It returns one
+        array (leaves, W), with comparisons as 0.0 and 1.0. ``out`` receives the result and may be one of the arguments.
 
     Raises:
         ImportError: numba is not installed.
-        TypeError: the function does what cannot be compiled.
+        TypeError: the function uses an operation that cannot be compiled.
     """
     njit = need("numba", "fast").njit
     lines: list[str] = []
     names = [f"p{i}" for i in range(len(templates))]
-    arguments = [_stand_in(template, name, lines) for template, name in zip(templates, names, strict=True)]
+    arguments = [_placeholder(template, name, lines) for template, name in zip(templates, names, strict=True)]
     computed = list(_leaves(function(*arguments)))
-    stores = [f"out[{row}, i] = {_named(leaf)}" for row, leaf in enumerate(computed)]
+    stores = [f"out[{row}, i] = {_operand(leaf)}" for row, leaf in enumerate(computed)]
     signature = f"def kernel({', '.join(names)}, out):"
     loop = ["    for i in range(out.shape[1]):", *(f"        {line}" for line in lines + stores)]
     space = {"np": np, "math": math, "inf": math.inf, "nan": math.nan}
@@ -130,25 +134,25 @@ def fused(function: Callable[..., Any], *templates: Any) -> Callable[..., Array]
     return call
 
 
-def _stand_in(template: Any, name: str, lines: list[str]) -> Any:
-    """The template with numbers that write down what is done to them."""
+def _placeholder(template: Any, name: str, lines: list[str]) -> Any:
+    """The template with a `_Traced` placeholder for each number."""
     if not isinstance(template, tuple):
-        return _Number(lines, name)
+        return _Traced(lines, name)
     rows = count()
 
-    def built(part: Any) -> Any:
+    def build(part: Any) -> Any:
         if isinstance(part, tuple):
-            parts = [built(p) for p in part]
+            parts = [build(p) for p in part]
             return part._make(parts) if hasattr(part, "_make") else tuple(parts)
         row = next(rows)
-        lines.append(f"{name}_{row} = {name}[{row}, i]")  # all is read before anything is written
-        return _Number(lines, f"{name}_{row}")
+        lines.append(f"{name}_{row} = {name}[{row}, i]")  # read every input before writing any output
+        return _Traced(lines, f"{name}_{row}")
 
-    return built(template)
+    return build(template)
 
 
 def _leaves(value: Any) -> Iterator[Any]:
-    """The arrays of nested tuples in order."""
+    """The leaves of nested tuples, in order."""
     if isinstance(value, tuple):
         for part in value:
             yield from _leaves(part)
@@ -157,10 +161,10 @@ def _leaves(value: Any) -> Iterator[Any]:
 
 
 def packed(value: Any) -> Array:
-    """Nested tuples of arrays (B,) as one array (leaves, W), as a function of `fused` takes them.
+    """Packs nested tuples of arrays (B,) into one array (leaves, W), the input of a function from `fused`.
 
-    W is B and up to 63 columns of zeros: rows a multiple of 4096 bytes apart would wait for each other in the
-    processor's store buffer.
+    W is B plus up to 63 columns of zeros: rows a multiple of 4096 bytes apart would stall each other in the processor's
+    store buffer.
     """
     rows = list(_leaves(value))
     array = np.zeros((len(rows), padded(len(rows[0]))))
@@ -170,5 +174,5 @@ def packed(value: Any) -> Array:
 
 
 def padded(batch: int) -> int:
-    """The columns of a packed batch."""
+    """The number of columns W of a packed batch."""
     return batch + (8 - batch) % 64

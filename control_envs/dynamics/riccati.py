@@ -1,4 +1,4 @@
-"""The least cost of a linear plant without bounds: a yardstick for each initial state that needs no solver."""
+"""The least cost of the linearised plant without bounds: a reference for each initial state that needs no solver."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from control_envs.systems.base import TERMINAL_WEIGHT, System
 from control_envs.utils.types import Array
 
+__all__ = ["cost_matrix", "finite_horizon_lqr", "physical_problem"]
+
 _cost_matrices: WeakKeyDictionary[System, Array] = WeakKeyDictionary()
 
 
 def physical_problem(system: System) -> tuple[Array, Array, Array, Array]:
-    """A, B of one step about the origin, and Q, R as they weigh physical states and controls."""
+    """A (n, n), B (n, m) of one step about the origin, and Q (n, n), R (m, m) for physical states and controls."""
     A, B = system.linearise()
     Q = system.Q / np.outer(system.x_scale, system.x_scale)
     R = system.R / np.outer(system.u_scale, system.u_scale)
@@ -21,10 +23,10 @@ def physical_problem(system: System) -> tuple[Array, Array, Array, Array]:
 
 
 def finite_horizon_lqr(system: System, horizon: int | None = None) -> tuple[Array, Array]:
-    """The time-varying gains that minimise J itself, terminal weight 5 Q included, from the linearisation.
+    """The time-varying gains that minimise J of the linearised plant, terminal weight 5 Q included.
 
-    The Riccati recursion backwards from P_N = 5 Q (Anderson & Moore, "Optimal Control: Linear Quadratic Methods",
-    1990, ch. 2): optimal for a linear plant wherever no bound is active.
+    Riccati recursion backwards from P_N = 5 Q (Anderson & Moore, "Optimal Control: Linear Quadratic Methods", 1990,
+    ch. 2). Optimal for a linear plant wherever no bound is active.
 
     Returns:
         K (N, m, n) such that u_k = -K_k x_k, and P (n, n) such that x_0'P x_0 is the cost from x_0; physical units.
@@ -40,7 +42,7 @@ def finite_horizon_lqr(system: System, horizon: int | None = None) -> tuple[Arra
 
 
 def cost_matrix(system: System) -> Array:
-    """P (n, n) such that z'P z is the least cost of the linearised plant from the scaled state z; computed once."""
+    """P (n, n) such that z'P z is the least cost of the linearised plant from scaled state z; cached per plant."""
     if system not in _cost_matrices:
         _cost_matrices[system] = finite_horizon_lqr(system)[1] * np.outer(system.x_scale, system.x_scale)
     return _cost_matrices[system]

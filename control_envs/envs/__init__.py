@@ -1,6 +1,6 @@
 """Environments: the plants as Gymnasium environments, numeric and text, one at a time or as a batch."""
 
-from control_envs.envs.base import checked_x0
+from control_envs.envs.base import TrajectoryEnv, checked_x0, parse_state
 from control_envs.envs.numeric import ControlEnv
 from control_envs.envs.registration import env_id, register_all, register_system
 from control_envs.envs.text import TextControlEnv
@@ -12,8 +12,10 @@ __all__ = [
     "ControlEnv",
     "StageCostReward",
     "TextControlEnv",
+    "TrajectoryEnv",
     "checked_x0",
     "env_id",
+    "parse_state",
     "register_all",
     "register_system",
 ]

@@ -1,4 +1,4 @@
-"""What numeric and text environments share: a trajectory in progress, its running score, and pictures of it."""
+"""The base class of numeric and text environments: a trajectory in progress, its running score, rendering."""
 
 from __future__ import annotations
 
@@ -17,39 +17,65 @@ from control_envs.utils.types import Array
 if TYPE_CHECKING:
     from control_envs.rendering.scene import Frames, Window
 
+__all__ = ["TrajectoryEnv", "checked_x0", "parse_state"]
+
 Observation = TypeVar("Observation")
 Action = TypeVar("Action")
 
 
 def checked_x0(system: System, given: Any, batch: int | None = None, name: str = "options['x0']") -> Array:
-    """``options["x0"]``, or what else has that name, as an array (n,), or (batch, n).
+    """A given initial state as an array (n,), or ``batch`` of them as an array (batch, n).
+
+    Args:
+        system: the plant.
+        given: the state or states, as array-like.
+        batch: number of states; None for a single one.
+        name: what error messages call them.
 
     Raises:
-        ValueError: another shape, a number that is not finite, or a state outside the plant's box.
+        ValueError: another shape, a number that is not finite, or a state outside the plant's bounds.
     """
     x0 = np.array(given, dtype=np.float64)
     low, high = system.x_bounds.T
     shape = (system.n,) if batch is None else (batch, system.n)
-    if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
-        wanted = f"{system.n}" if batch is None else f"{shape}"
-        shown = f", not {given!r}" if batch is None else ""
-        raise ValueError(f"{name} must be {wanted} finite numbers inside {system.x_bounds.tolist()}{shown}")
+    if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # NaN fails too
+        expected = f"{system.n}" if batch is None else f"{shape}"
+        actual = f", not {given!r}" if batch is None else ""
+        raise ValueError(f"{name} must be {expected} finite numbers inside {system.x_bounds.tolist()}{actual}")
     return x0
 
 
-class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
-    """What both kinds of environment share: a trajectory in progress and its running score.
+def parse_state(system: System, text: str, name: str) -> Array:
+    """Parses a state (n,), written as numbers separated by commas or blanks, such as "0.4,-0.2".
 
-    Rewards are the increments of the running score (the score of the trajectory so far), so that an episode's
-    undiscounted return equals the score of its trajectory. The task itself ends after ``horizon`` controls:
-    that is ``terminated``; nothing is ever truncated.
+    Args:
+        system: the plant.
+        text: the numbers.
+        name: what error messages call the text, such as "--x0".
+
+    Raises:
+        ValueError: not numbers, or not valid for `checked_x0`.
+    """
+    try:
+        given = [float(number) for number in text.replace(",", " ").split()]
+    except ValueError:
+        raise ValueError(f"{name} must be numbers separated by commas, such as 0.4,-0.2, not {text!r}") from None
+    return checked_x0(system, given, name=name)
+
+
+class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
+    """The base class of numeric and text environments: a trajectory in progress and its running score.
+
+    The reward of a step is the increment of the running score (the score of the trajectory so far), so that an
+    episode's undiscounted return equals the score of its trajectory. The task ends after ``horizon`` controls: the
+    episode is then ``terminated``. It is never truncated.
 
     Args:
         system: a plant's name or a `System`.
         reward_version: a key of `control_envs.rewards.REWARDS`.
-        render_mode: None, "rgb_array" (`render` gives the state reached), "rgb_array_list" (`render` gives a frame for
-            each state since it was last called: of a text, the whole plan as it is played) or "human" (a window that
-            follows each step; where none can be opened, one line on the standard error says so).
+        render_mode: None, "rgb_array" (`render` returns a frame of the current state), "rgb_array_list" (`render`
+            returns a frame for each state since its last call: the whole plan in a text environment) or "human" (a
+            window that follows each step; if no window can be opened, one line on stderr says so).
         settings: any field or parameter of the plant: ``dt, horizon, x_bounds, u_bounds, x0_bounds, Q, R, mu``.
 
     Raises:
@@ -71,10 +97,10 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
             modes = ", ".join(map(repr, self.metadata["render_modes"]))
             raise ValueError(f"render_mode must be None or one of {modes}, not {render_mode!r}")
         self.render_mode = render_mode
-        self.metadata = {**self.metadata, "render_fps": max(1, round(1 / self.system.dt))}  # as fast as it flies
+        self.metadata = {**self.metadata, "render_fps": max(1, round(1 / self.system.dt))}  # real time
         self._trajectory: Trajectory | None = None
         self._score = 0.0
-        self._rendered = 0  # states of the trajectory that have had their frame
+        self._rendered = 0  # number of states already rendered
 
     # -- the trajectory --------------------------------------------------------------------------------------
 
@@ -87,7 +113,8 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
 
     @property
     def _state(self) -> Array:
-        return self.trajectory.x[-1]
+        state: Array = self.trajectory.x[-1]
+        return state
 
     @property
     def _steps_left(self) -> int:
@@ -97,31 +124,31 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
         super().reset(seed=seed)
         given = (options or {}).get("x0")
         x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else checked_x0(self.system, given)
-        none = np.empty((0, self.system.m))
-        self._trajectory = Trajectory(self.system, x0[None], none, none)
+        no_controls = np.empty((0, self.system.m))
+        self._trajectory = Trajectory(self.system, x0[None], no_controls, no_controls)
         self._score, self._rendered = 0.0, 0
         self._show()
         return {"x0": x0}
 
     def _apply(self, controls: Array) -> None:
-        """Plays controls (k, m) from the state reached."""
-        done, new = self.trajectory, simulate(self.system, self._state, controls)
+        """Applies controls (k, m) from the current state."""
+        past, new = self.trajectory, simulate(self.system, self._state, controls)
         self._trajectory = Trajectory(
             self.system,
-            np.concatenate([done.x, new.x[1:]]),
-            np.concatenate([done.u, new.u]),
-            np.concatenate([done.u_written, new.u_written]),
+            np.concatenate([past.x, new.x[1:]]),
+            np.concatenate([past.u, new.u]),
+            np.concatenate([past.u_written, new.u_written]),
         )
         self._show()
 
     def _reward(self, total: float) -> float:
-        """The step from the running score to the new one."""
+        """The increment from the running score to ``total``, which replaces it."""
         increment = total - self._score
         self._score = total
         return float(increment)
 
-    def _scored(self) -> tuple[float, dict[str, Any]]:
-        """The trajectory's score so far, and the info that belongs to it."""
+    def _score_trajectory(self) -> tuple[float, dict[str, Any]]:
+        """The score of the trajectory so far, and its info."""
         metrics = measure(self.trajectory)
         result = score(metrics, self.reward_spec.version)
         terms = {name: float(value) for name, value in result.terms.items()}
@@ -135,7 +162,7 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
             "trajectory": self.trajectory,
         }
 
-    # -- pictures ----------------------------------------------------------------------------------------
+    # -- rendering ---------------------------------------------------------------------------------------
 
     @cached_property
     def _frames(self) -> Frames:
@@ -150,7 +177,7 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
         return Window(self.system, self.metadata["render_fps"])
 
     def render(self) -> np.ndarray | list[np.ndarray] | None:  # type: ignore[override]
-        """A frame (400, 800, 3) uint8 or a list of them, as the render mode says; None without one or in a window."""
+        """A frame (400, 800, 3) uint8 or a list of frames, by render mode; None for no mode and for "human"."""
         if self.render_mode is None or self.render_mode == "human":
             return None
         trajectory, first = self.trajectory, self._rendered
@@ -160,7 +187,7 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
         return [self._frames(trajectory, k) for k in range(first, trajectory.horizon + 1)]
 
     def _show(self) -> None:
-        """Plays what is new of the trajectory in the window, if there is one."""
+        """Plays the new states of the trajectory in the window, if there is one."""
         if self.render_mode == "human":
             for k in range(self._rendered, self.trajectory.horizon + 1):
                 self._window.show(self.trajectory, k)

@@ -1,4 +1,4 @@
-"""The numeric environments: the state in, one control a step out."""
+"""The numeric environments: the observation is the state, the action one control."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from control_envs.systems import DIVERGED, System
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
+__all__ = ["ControlEnv"]
+
 
 class ControlEnv(TrajectoryEnv[Array, Array]):
-    """Box in, Box out: the observation is the state (n,), the action sets the control (m,), one a step.
+    """Box observations, Box actions: the state (n,) in, one control (m,) per step.
 
     Args:
         action_units: "normalized" (the default, what Gymnasium and Stable-Baselines3 recommend): an action in
-            [-1, 1] spans ``u_bounds``. "physical": the action is the control u itself, so that a state feedback
-            can be written ``env.step(-K @ x)``. Controls outside ``u_bounds`` are saturated and counted.
+            [-1, 1] spans ``u_bounds``. "physical": the action is the control u itself, so that state feedback is
+            ``env.step(-K @ x)``. Controls outside ``u_bounds`` are saturated and counted.
     """
 
     def __init__(
@@ -47,19 +49,21 @@ class ControlEnv(TrajectoryEnv[Array, Array]):
 
     def to_action(self, u: Array) -> Array:
         """The action that commands the control u (m,)."""
-        return (np.asarray(u, dtype=np.float64) - self._offset) / self._gain
+        action: Array = (np.asarray(u, dtype=np.float64) - self._offset) / self._gain
+        return action
 
     def to_control(self, action: Array) -> Array:
         """The control (..., m) that an action (..., m) commands."""
-        return self._offset + self._gain * np.asarray(action, dtype=np.float64)
+        u: Array = self._offset + self._gain * np.asarray(action, dtype=np.float64)
+        return u
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Starts a trajectory from ``options["x0"]`` or from a state drawn on the two-decimal grid."""
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Starts a trajectory from ``options["x0"]``, or from a state sampled on the two-decimal grid."""
         info = self._start(seed, options, DECIMALS)
         return self._state.copy(), info
 
-    def step(self, action: Array):
-        """Plays one action (m,).
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Applies one action (m,).
 
         Raises:
             ValueError: the action is not m finite numbers.
@@ -70,5 +74,5 @@ class ControlEnv(TrajectoryEnv[Array, Array]):
         if action.shape != (self.system.m,) or not np.all(np.isfinite(action)):
             raise ValueError(f"an action must be {self.system.m} finite numbers, not {action!r}")
         self._apply(self.to_control(action)[None])
-        total, info = self._scored()
+        total, info = self._score_trajectory()
         return self._state.copy(), self._reward(total), self._steps_left == 0, False, info

@@ -1,4 +1,4 @@
-"""Plants by name: to Gymnasium, and to everything here that takes a plant's name."""
+"""Registration of plants by name, in Gymnasium and in this package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from gymnasium.envs.registration import register
 
 from control_envs.systems import SYSTEMS, System
 
-# A package makes its plants known to every command by entry points of this group, in its pyproject.toml:
+__all__ = ["GROUP", "env_id", "register_all", "register_system"]
+
+# Other packages register plants for every command through entry points of this group, in their pyproject.toml:
 #   [project.entry-points."control_envs.systems"]
 #   pendulum = "my_package.plants:PENDULUM"
 GROUP = "control_envs.systems"
@@ -21,15 +23,15 @@ def env_id(system: str, text: bool = False) -> str:
 
 
 def register_system(system: System) -> System:
-    """Makes a plant known by its name in this process, and its environments to ``gym.make``; returns it.
+    """Registers a plant by name in this process, and its environments with ``gym.make``; returns the plant.
 
     Raises:
-        ValueError: the name is not in snake case, or belongs to another plant.
+        ValueError: the name is not in snake case, or another plant has it.
     """
     if not (system.name.isidentifier() and system.name.islower()):
-        raise ValueError(f"a plant's name is in snake case, such as 'my_pendulum', not {system.name!r}")
+        raise ValueError(f"a plant's name must be in snake case, such as 'my_pendulum', not {system.name!r}")
     if SYSTEMS.get(system.name, system) is not system:
-        raise ValueError(f"there is another plant of the name {system.name!r} already")
+        raise ValueError(f"another plant of the name {system.name!r} is registered already")
     SYSTEMS[system.name] = system
     kwargs = {"system": system.name}
     register(
@@ -43,7 +45,7 @@ def register_system(system: System) -> System:
 
 
 def register_all() -> None:
-    """Registers the plants of this package, and those of other packages; one that cannot be had is warned of."""
+    """Registers the plants of this package and of other packages; a plant that fails to load gives a warning."""
     for system in list(SYSTEMS.values()):
         register_system(system)
     for entry in entry_points(group=GROUP):

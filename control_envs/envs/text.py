@@ -1,4 +1,4 @@
-"""The text environments: the prompt in, a completion with a whole plan out."""
+"""The text environments: the observation is the prompt, the action a completion with a whole plan."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from control_envs.rewards.metrics import measure
 from control_envs.systems import System
 from control_envs.text import DECIMALS, MAX_CHARS, Verdict, format_prompt, invalid_terms, parse_completion
 
+__all__ = ["MAX_PROMPT_CHARS", "TextControlEnv"]
+
 MAX_PROMPT_CHARS = 1024
 
 
 class TextControlEnv(TrajectoryEnv[str, str]):
     """Text in, text out: the observation is the prompt, the action the completion.
 
-    A step plays the whole plan and terminates. With ``replan_every=k`` it plays the plan's first k controls and
-    asks again from the state reached, for a plan of the same length, until ``horizon`` controls are played
-    (k = 1 is receding-horizon control). A text without a plan ends the episode with that text's score; a step
-    never raises, whatever the text.
+    A step applies the whole plan and terminates. With ``replan_every=k`` it applies the first k controls and prompts
+    again from the state reached, for a plan of the same length, until ``horizon`` controls are applied (k = 1 is
+    receding-horizon control). A text without a plan ends the episode with that text's score. No text makes a step
+    raise an error.
 
     Args:
-        replan_every: controls played of each plan; None for all.
-        precision: decimals of the grid that initial states are drawn on and printed with.
+        replan_every: controls applied of each plan; None for all.
+        precision: decimals of the grid that initial states are sampled on and printed with.
     """
 
     def __init__(
@@ -50,25 +52,25 @@ class TextControlEnv(TrajectoryEnv[str, str]):
     def _prompt(self) -> str:
         return format_prompt(self.system, self._state, self.precision)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Asks for a plan from ``options["x0"]`` or from a state drawn on the grid of ``precision`` decimals."""
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Prompts for a plan from ``options["x0"]``, or from a state sampled on the grid of ``precision`` decimals."""
         info = self._start(seed, options, self.precision)
         return self._prompt(), info
 
-    def step(self, action: str):
-        """Plays a completion."""
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Applies the plan of a completion."""
         if self._steps_left <= 0:
             raise gym.error.ResetNeeded("the trajectory is over: call reset()")
         parsed = parse_completion(str(action), self.system.horizon, self.system.m)
         if parsed.controls is None:
-            total, info = self._unanswered(parsed.verdict)
+            total, info = self._score_without_plan(parsed.verdict)
         else:
             self._apply(parsed.controls[: min(self.replan_every, self._steps_left)])
-            total, info = self._scored()
+            total, info = self._score_trajectory()
         info |= {"verdict": parsed.verdict, "parsed_controls": parsed.controls}
         terminated = parsed.controls is None or self._steps_left == 0
         return self._prompt(), self._reward(total), terminated, False, info
 
-    def _unanswered(self, verdict: Verdict) -> tuple[float, dict[str, Any]]:
+    def _score_without_plan(self, verdict: Verdict) -> tuple[float, dict[str, Any]]:
         terms = invalid_terms(verdict, self.reward_spec)
         return sum(terms.values()), self._info(terms, measure(self.trajectory).to_dict())

@@ -1,7 +1,7 @@
 """Many numeric environments stepped at once, in arrays.
 
-All of them start together and end together after ``horizon`` steps, so that one clock serves all. The running score is
-kept up from sums, so that a step costs the same early and late in a trajectory.
+All start together and end together after ``horizon`` steps. The running score is updated from sums, so that every step
+of a trajectory costs the same.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from control_envs.systems import System
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
+__all__ = ["BatchedControlEnv"]
+
 
 class BatchedControlEnv(VectorEnv[Array, Array, Array]):
     """B copies of `control_envs.envs.ControlEnv` as one environment; ``gym.make_vec`` makes it.
 
-    Observations are (B, n), actions (B, m), rewards (B,). After the last step of a trajectory the next call of ``step``
-    starts new trajectories and ignores its actions (Gymnasium's ``AutoresetMode.NEXT_STEP``). ``infos`` of the last step
-    holds the trajectories' ``metrics`` and ``reward_terms``, each name with an array (B,).
+    Observations are (B, n), actions (B, m), rewards (B,). After the last step of a trajectory, the next call of
+    ``step`` starts new trajectories and ignores its actions (Gymnasium's ``AutoresetMode.NEXT_STEP``). The ``infos`` of
+    the last step hold the trajectories' ``metrics`` and ``reward_terms``, an array (B,) for each name.
 
     Args:
         num_envs: B.
-        system: as for `ControlEnv`, and so are the rest.
+        system: a plant's name or a `System`.
         reward_version: a key of `control_envs.rewards.REWARDS`.
         action_units: "normalized" or "physical".
-        compiled: step by compiled loops (numba, the extra ``fast``), which take about a second to compile for each
-            plant, and then less than half of the time; rewards are the same up to rounding.
+        compiled: step with compiled loops (numba, the extra ``fast``). Compiling takes about a second for each plant;
+            a step then takes less than half of the time. Rewards are the same up to rounding.
         settings: any field or parameter of the plant.
     """
 
@@ -53,19 +55,19 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
     ):
         if render_mode is not None:
             raise ValueError("batched environments do not render: use one environment, or vectorization_mode='sync'")
-        one = ControlEnv(system, reward_version, action_units, **settings)
+        single = ControlEnv(system, reward_version, action_units, **settings)
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.system, self.reward_spec = one.system, one.reward_spec
-        self.single_observation_space, self.single_action_space = one.observation_space, one.action_space
-        self.observation_space = batch_space(one.observation_space, num_envs)
-        self.action_space = batch_space(one.action_space, num_envs)
-        self._to_control = one.to_control
+        self.system, self.reward_spec = single.system, single.reward_spec
+        self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
+        self.observation_space = batch_space(single.observation_space, num_envs)
+        self.action_space = batch_space(single.action_space, num_envs)
+        self._to_control = single.to_control
         self._new_trajectories = CompiledTrajectories if compiled else RunningTrajectories
         self._trajectories: CompiledTrajectories | RunningTrajectories | None = None
         self._score = np.zeros(num_envs)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Starts all trajectories, from ``options["x0"]`` (B, n) or from states drawn on the two-decimal grid."""
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Starts all trajectories from ``options["x0"]`` (B, n), or from states sampled on the two-decimal grid."""
         super().reset(seed=seed)
         x0 = (options or {}).get("x0")
         if x0 is None:
@@ -74,8 +76,8 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         self._score = np.zeros(self.num_envs)
         return self._trajectories.observation(), {}
 
-    def step(self, actions: Array):
-        """Plays one action of each trajectory.
+    def step(self, actions: Array) -> tuple[Array, Array, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Applies one action to each trajectory.
 
         Raises:
             ValueError: the actions are not (B, m) finite numbers.
@@ -83,10 +85,10 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         trajectories = self._trajectories
         if trajectories is None:
             raise gym.error.ResetNeeded("call reset() before anything else")
-        off = np.zeros(self.num_envs, dtype=bool)
+        all_false = np.zeros(self.num_envs, dtype=bool)
         if trajectories.steps == self.system.horizon:
             observation, infos = self.reset()
-            return observation, np.zeros(self.num_envs), off, off, infos
+            return observation, np.zeros(self.num_envs), all_false, all_false, infos
         actions = np.asarray(actions, dtype=np.float64)
         if actions.shape != (self.num_envs, self.system.m) or not np.isfinite(actions).all():
             raise ValueError(f"actions must be ({self.num_envs}, {self.system.m}) finite numbers")
@@ -94,8 +96,9 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         total = trajectories.total(self.reward_spec.version)
         reward, self._score = total - self._score, total
         if trajectories.steps < self.system.horizon:
-            return trajectories.observation(), reward, off, off, {}
+            return trajectories.observation(), reward, all_false, all_false, {}
         metrics = trajectories.metrics()
         terms = score(metrics, self.reward_spec.version).terms
-        infos = {"metrics": vars(metrics).copy(), "reward_terms": terms, "_metrics": ~off, "_reward_terms": ~off}
-        return trajectories.observation(), reward, ~off, off, infos
+        done = ~all_false
+        infos = {"metrics": vars(metrics).copy(), "reward_terms": terms, "_metrics": done, "_reward_terms": done}
+        return trajectories.observation(), reward, done, all_false, infos

@@ -1,4 +1,4 @@
-"""Other training signals for the numeric environments."""
+"""A wrapper that replaces the reward of the numeric environments by stage costs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import gymnasium as gym
 from control_envs.systems.base import TERMINAL_WEIGHT
 from control_envs.utils.types import Array
 
+__all__ = ["StageCostReward"]
+
 
 class StageCostReward(gym.Wrapper):
-    """Pays each step's own part of -J, so that the return of an episode is -(J + price * violations) / scale.
+    """Rewards each step with its share of -J, so that an episode's return is -(J + price * violations) / scale.
 
-    The environment's own reward is the increment of a score that looks back over the whole trajectory, which a policy
-    that sees the state alone cannot predict. This one depends on the step alone (docs/findings.md has the figures).
+    The environment's own reward is the increment of a score over the whole trajectory so far, which a policy that
+    observes only the state cannot predict. This reward depends on the current step alone (figures: docs/findings.md).
 
     Args:
         env: a `control_envs.envs.ControlEnv`, wrapped or not.
-        scale: what J is divided by.
-        price: what a violation costs, in units of J.
+        scale: divisor of J.
+        price: cost of a violation, in units of J.
     """
 
     def __init__(self, env: gym.Env, scale: float = 10.0, price: float = 10.0):
         super().__init__(env)
         self._scale, self._price, self._violations = scale, price, 0.0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Starts a trajectory without violations."""
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """Starts a trajectory."""
         self._violations = 0.0
         return self.env.reset(seed=seed, options=options)
 
-    def step(self, action: Array):
-        """Plays one action."""
+    def step(self, action: Array) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        """Applies one action (m,)."""
         observation, _, terminated, truncated, info = self.env.step(action)
         trajectory, metrics = info["trajectory"], info["metrics"]
         system = trajectory.system

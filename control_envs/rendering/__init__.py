@@ -1,1 +1,1 @@
-"""Rendering: parts of pictures, views of a plant, frames and windows. Needs matplotlib."""
+"""Rendering of trajectories: drawing functions, views of a plant, frames and windows. Needs matplotlib."""

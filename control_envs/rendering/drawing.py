@@ -1,4 +1,4 @@
-"""Parts of pictures of trajectories. Needs the ``plots`` extra (matplotlib)."""
+"""Functions that draw trajectories, bounds and vector fields. Needs the ``plots`` extra (matplotlib)."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from control_envs.systems.base import System
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito's colours, distinct to colour-blind readers; lines differ in their dashes too.
+__all__ = ["COLOURS", "LINES", "TARGET", "axis_label", "draw_bounds", "draw_box", "draw_phase", "draw_vector_field"]
+
+# The colour-blind-safe palette of Okabe & Ito; line styles differ too.
 COLOURS = ("#009E73", "#E69F00", "#0072B2", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#F0E442")
 LINES = ("-", "--", "-.", ":")
 TARGET = COLOURS[0]
 
 
 def draw_vector_field(axes: Axes, system: System, points: int = 25) -> None:
-    """Stream lines of the uncontrolled plant over its box, in the plane of the first two states."""
+    """Stream lines of the uncontrolled plant inside its bounds, in the plane of the first two states."""
     (x_low, x_high), (y_low, y_high) = system.x_bounds[:2]
     x, y = np.meshgrid(np.linspace(x_low, x_high, points), np.linspace(y_low, y_high, points))
-    rest = [np.zeros_like(x)] * (system.n - 2)
-    dx, dy = system.derivative((x, y, *rest), [np.zeros_like(x)] * system.m)[:2]
+    others = [np.zeros_like(x)] * (system.n - 2)
+    dx, dy = system.derivative((x, y, *others), [np.zeros_like(x)] * system.m)[:2]
     axes.streamplot(x, y, np.broadcast_to(dx, x.shape), np.broadcast_to(dy, x.shape), color="0.85", linewidth=0.7)
 
 
 def draw_phase(axes: Axes, trajectory: Trajectory, color: str, label: str | None = None) -> None:
-    """Trajectories in the plane of the first two states: a dot at each start, a line to each end."""
+    """Trajectories in the plane of the first two states: a dot at the start, a line to the end."""
     system = trajectory.system
     states = trajectory.x.reshape(-1, trajectory.horizon + 1, system.n)
     for i, x in enumerate(states):
@@ -40,14 +42,14 @@ def draw_phase(axes: Axes, trajectory: Trajectory, color: str, label: str | None
 
 
 def draw_box(axes: Axes, system: System) -> None:
-    """The box that the first two states must keep to, and the origin."""
+    """The bounds of the first two states, and the origin."""
     (x_low, x_high), (y_low, y_high) = system.x_bounds[:2]
     axes.plot([x_low, x_high, x_high, x_low, x_low], [y_low, y_low, y_high, y_high, y_low], "k--", linewidth=0.8)
     axes.plot(0, 0, "+", color=TARGET, markersize=10, markeredgewidth=2)
 
 
 def draw_bounds(axes: Axes, low: float, high: float) -> None:
-    """A quantity's bounds over time."""
+    """The bounds of a quantity over time, and the zero line."""
     for bound in (low, high):
         axes.axhline(bound, color="k", linestyle="--", linewidth=0.8)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)

@@ -1,4 +1,4 @@
-"""Frames of a trajectory, from one figure that is drawn once. Needs the ``plots`` extra (matplotlib)."""
+"""Frames and windows of a trajectory; the fixed parts of a figure are drawn once. Needs the ``plots`` extra."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from control_envs.rendering.views import CourseView, PhaseView, View, plant_view
 from control_envs.systems.base import System
 from control_envs.utils.optional import need
 
+__all__ = ["Canvas", "Frames", "Window", "scene"]
+
 SIZE, DPI = (8, 4), 100
 
 
 class Canvas:
-    """A figure whose views follow trajectories: all else is drawn once and kept as pixels.
+    """A figure whose views follow trajectories; everything else is drawn once and kept as pixels (blitting).
 
     Args:
-        figure: with an Agg canvas, in a window or not.
-        views: what moves; each view's artists are drawn anew for each frame.
+        figure: a figure with an Agg canvas, in a window or not.
+        views: the moving parts; their artists are redrawn for each frame.
     """
 
     def __init__(self, figure: Any, views: list[View]):
@@ -30,18 +32,18 @@ class Canvas:
         for artist in self._artists():
             artist.set_animated(True)
         self._background: Any = None
-        self.canvas.mpl_connect("draw_event", self._keep)
+        self.canvas.mpl_connect("draw_event", self._save_background)
 
     def _artists(self) -> Iterator[Any]:
         for view in self.views:
             yield from view.artists
 
-    def _keep(self, event: Any) -> None:
-        """Keeps the pixels of what does not move; again whenever a window was resized."""
+    def _save_background(self, event: Any) -> None:
+        """Saves the pixels of the fixed parts; matplotlib calls this again after a resize."""
         self._background = self.canvas.copy_from_bbox(self.figure.bbox)
 
     def draw(self) -> None:
-        """Draws the views as they stand."""
+        """Draws the views in their current state."""
         if self._background is None:
             self.canvas.draw()
         self.canvas.restore_region(self._background)
@@ -50,12 +52,12 @@ class Canvas:
         self.canvas.blit(self.figure.bbox)
 
     def pixels(self) -> np.ndarray:
-        """The frame as drawn, (height, width, 3) uint8."""
+        """The current frame, (height, width, 3) uint8."""
         return np.asarray(self.canvas.buffer_rgba())[..., :3].copy()
 
 
 def scene(system: System, figure: Any) -> Canvas:
-    """One trajectory: the plant with its controls as arrows, states and controls over time, and the phase portrait."""
+    """Views of one trajectory: the plant with controls as arrows, states and controls over time, the phase portrait."""
     grid = figure.add_gridspec(3, 2, height_ratios=(1.5, 1, 1), width_ratios=(1.15, 1))
     views: list[View] = [*plant_views(system, grid[0, 0]), PhaseView(figure.add_subplot(grid[:, 1]), system)]
     for row, controls in ((1, False), (2, True)):
@@ -67,7 +69,7 @@ def scene(system: System, figure: Any) -> Canvas:
 
 
 class Frames:
-    """Frames of one plant's trajectories as arrays of pixels."""
+    """Renders trajectories of one plant to arrays of pixels."""
 
     def __init__(self, system: System):
         figure = need("matplotlib.figure", "plots").Figure(figsize=SIZE, dpi=DPI, layout="constrained")
@@ -77,7 +79,7 @@ class Frames:
             self._scene.canvas.draw()
 
     def __call__(self, trajectory: Trajectory, k: int) -> np.ndarray:
-        """A single trajectory at its state k, (400, 800, 3) uint8."""
+        """The frame of a single trajectory at state k, (400, 800, 3) uint8."""
         for view in self._scene.views:
             view.show(trajectory, k)
         self._scene.draw()
@@ -85,7 +87,7 @@ class Frames:
 
 
 class Window:
-    """A window that shows one plant's trajectories; where none can be opened it says so once, and shows nothing."""
+    """A window that shows trajectories of one plant. If no window can be opened, it warns once and shows nothing."""
 
     def __init__(self, system: System, fps: float):
         self._pause, self._scene = 1.0 / fps, None
@@ -99,20 +101,21 @@ class Window:
                 self._scene = scene(system, figure)
                 figure.canvas.manager.set_window_title(system.name)
                 figure.show()
-        except Exception as error:  # whatever the backends of this machine raise
-            _say_once(str(error).splitlines()[0])
+        except Exception as error:  # backends raise many types
+            _warn_once(str(error).splitlines()[0])
 
     def show(self, trajectory: Trajectory, k: int) -> None:
-        """Shows a single trajectory at its state k for as long as a step takes."""
-        if self._scene is None or not self._open():
+        """Shows a single trajectory at state k for the duration of a step."""
+        if self._scene is None or not self._is_open():
             return
         for view in self._scene.views:
             view.show(trajectory, k)
         self._scene.draw()
         self._scene.canvas.start_event_loop(self._pause)
 
-    def _open(self) -> bool:
-        return need("matplotlib.pyplot", "plots").fignum_exists(self._scene.figure.number)  # type: ignore[union-attr]
+    def _is_open(self) -> bool:
+        figure = None if self._scene is None else self._scene.figure
+        return figure is not None and bool(need("matplotlib.pyplot", "plots").fignum_exists(figure.number))
 
     def close(self) -> None:
         """Closes the window."""
@@ -122,8 +125,8 @@ class Window:
 
 
 @cache
-def _say_once(why: str) -> None:
+def _warn_once(reason: str) -> None:
     print(
-        f"error: render_mode='human' cannot open a window ({why}): use 'rgb_array', or run where there is a display",
+        f"error: render_mode='human' cannot open a window ({reason}): use 'rgb_array', or run where there is a display",
         file=sys.stderr,
     )

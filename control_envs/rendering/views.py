@@ -1,8 +1,8 @@
-"""What is seen of a trajectory while it is flown: the plant itself, its phase portrait, its course over time.
+"""Views of a trajectory in progress: the plant itself, its phase portrait, its states and controls over time.
 
-A view draws what stays the same once, and then shows a trajectory as far as state k by moving its ``artists``, so that a
-frame takes milliseconds. All of it is derived from the plant: a state that is not the velocity of another is a mass on
-a track (on a spring, if the plant pulls it back to the origin), or an arm on a pivot if its unit is "rad".
+A view draws its fixed parts once. It then shows a trajectory up to state k by moving its ``artists``, so that a frame
+takes milliseconds. Views are derived from the plant: a state that is not the velocity of another state is drawn as a
+mass on a track (with a spring, if the plant pulls it back to the origin), or as an arm on a pivot if its unit is "rad".
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
+__all__ = ["Arm", "CourseView", "PhaseView", "Track", "View", "plant_views", "velocities"]
+
 MASS, PUSH = COLOURS[2], COLOURS[3]
-REACH = 1.35  # what is drawn of a state's range, in units of its bound; what is farther out is drawn at the edge
+REACH = 1.35  # the drawn range of a state, in units of its bound; states beyond it are drawn at the edge
 _SPRING = np.array([0.0, *np.tile([0.12, -0.12], 6), 0.0])
 
 
 class View(Protocol):
-    """Part of a picture that follows a trajectory."""
+    """A part of a figure that follows a trajectory."""
 
     artists: list[Artist]
 
@@ -39,11 +41,11 @@ class View(Protocol):
 
 
 def velocities(system: System) -> dict[int, int]:
-    """Which state is whose velocity: i to j where x_i' = x_j."""
+    """The velocity of each state that has one: i to j where x_i' = x_j (tested at random states)."""
     rng = np.random.default_rng(0)
     x, u = rng.uniform(-1, 1, (system.n, 8)), rng.uniform(-1, 1, (system.m, 8))
-    rates = system.derivative(tuple(x), tuple(u))
-    return {i: j for i, rate in enumerate(rates) for j in range(system.n) if np.array_equal(rate, x[j])}
+    derivatives = system.derivative(tuple(x), tuple(u))
+    return {i: j for i, rate in enumerate(derivatives) for j in range(system.n) if np.array_equal(rate, x[j])}
 
 
 def plant_views(system: System, cell: Any) -> list[View]:
@@ -55,34 +57,41 @@ def plant_views(system: System, cell: Any) -> list[View]:
     velocity = velocities(system)
     shown = [i for i in range(system.n) if i not in velocity.values()] or [0]
     B = system.linearise()[1] / system.x_scale[:, None]
-    drives = [max(shown, key=lambda i: abs(B[i, j])) for j in range(system.m)]
+    driven_state = [max(shown, key=lambda i: abs(B[i, j])) for j in range(system.m)]
     arms = all(system.state_units[i] == "rad" for i in shown)
     shape = (1, len(shown)) if arms else (len(shown), 1)
     grid, figure = cell.subgridspec(*shape), cell.get_gridspec().figure
     views: list[View] = []
     for place, i in enumerate(shown):
         axes = figure.add_subplot(grid[place])
-        pushes = [(j, 1.0 if B[i, j] >= 0 else -1.0) for j in range(system.m) if drives[j] == i]
+        pushes = [(j, 1.0 if B[i, j] >= 0 else -1.0) for j in range(system.m) if driven_state[j] == i]
         if system.state_units[i] == "rad":
             views.append(Arm(axes, system, i, pushes))
         else:
-            spring = _pulled_back(system, i, velocity.get(i))
+            spring = _has_spring(system, i, velocity.get(i))
             views.append(Track(axes, system, i, pushes, spring, size=15 if len(shown) == 1 else 10))
     return views
 
 
-def _pulled_back(system: System, i: int, velocity: int | None) -> bool:
-    """Whether the plant at rest accelerates state i towards the origin where it is a little away from it."""
+def _has_spring(system: System, i: int, velocity: int | None) -> bool:
+    """Whether the plant, at rest near the origin, accelerates state i towards it."""
     if velocity is None:
         return False
     x = np.zeros((system.n, 2))
     x[i] = (1e-3, -1e-3)
-    rates = system.derivative(tuple(x), tuple(np.zeros((system.m, 2))))[velocity]
-    return bool(rates[0] < -1e-6 and rates[1] > 1e-6)
+    derivatives = system.derivative(tuple(x), tuple(np.zeros((system.m, 2))))[velocity]
+    return bool(derivatives[0] < -1e-6 and derivatives[1] > 1e-6)
 
 
-class _Driven:
-    """What tracks and arms share: the last controls played, as arrows."""
+class _ControlArrows:
+    """The base of `Track` and `Arm`: the last controls applied, as arrows.
+
+    Args:
+        axes: where to draw.
+        system: the plant.
+        i: the state shown.
+        pushes: (j, sign) of each control j that acts on it.
+    """
 
     def __init__(self, axes: Axes, system: System, i: int, pushes: list[tuple[int, float]]):
         self.system, self.i, self.pushes = system, i, pushes
@@ -96,16 +105,16 @@ class _Driven:
     def _position(self, trajectory: Trajectory, k: int) -> float:
         return float(np.clip(trajectory.x[k, self.i] / self.system.x_scale[self.i], -REACH, REACH))
 
-    def _push(self, trajectory: Trajectory, k: int) -> Array:
-        """Each control as a share of its bound, with the sign of its effect; zero before the first."""
+    def _arrow_lengths(self, trajectory: Trajectory, k: int) -> Array:
+        """Each control as a share of its bound, with the sign of its effect; zero before the first control."""
         if k == 0 or not self.pushes:
             return np.zeros(max(len(self.pushes), 1))
         limit = np.abs(self.system.u_bounds).max(axis=1)
         return np.array([sign * trajectory.u[k - 1, j] / limit[j] for j, sign in self.pushes])
 
 
-class Track(_Driven):
-    """A mass on its track between the bounds, the target a line across it."""
+class Track(_ControlArrows):
+    """A mass on a track between its bounds, with a line at the target."""
 
     def __init__(
         self, axes: Axes, system: System, i: int, pushes: list[tuple[int, float]], spring: bool = False, size: int = 15
@@ -125,7 +134,7 @@ class Track(_Driven):
         self.artists: list[Artist] = [*([self.spring] if self.spring else []), self.mass, self.arrows]
 
     def show(self, trajectory: Trajectory, k: int) -> None:
-        at, push = self._position(trajectory, k), self._push(trajectory, k)
+        at, push = self._position(trajectory, k), self._arrow_lengths(trajectory, k)
         self.mass.set_data([at], [-0.1])
         if self.spring:
             self.spring.set_data(np.linspace(-REACH, at - 0.08, len(_SPRING)), _SPRING - 0.1)
@@ -133,7 +142,7 @@ class Track(_Driven):
         self.arrows.set_UVC(0.75 * push, np.zeros(len(push)))
 
 
-class Arm(_Driven):
+class Arm(_ControlArrows):
     """An arm on a pivot, upright at the origin; positive angles turn it to the right."""
 
     def __init__(self, axes: Axes, system: System, i: int, pushes: list[tuple[int, float]]):
@@ -143,7 +152,7 @@ class Arm(_Driven):
         axes.axis("off")
         axes.set_title(axis_label(system, i), fontsize="small", pad=1)
         axes.plot(np.sin(turn), np.cos(turn), color="0.75", linewidth=1.2)
-        for angle in (low, high) if high - low < 2 * np.pi else ():  # all the way round there is no bound to show
+        for angle in (low, high) if high - low < 2 * np.pi else ():  # a full circle has no bounds to draw
             axes.plot([0, 1.15 * np.sin(angle)], [0, 1.15 * np.cos(angle)], "k--", linewidth=0.9)
         axes.plot([0, 0], [0, 1.2], color=TARGET, linewidth=1.2, zorder=1)
         (self.rod,) = axes.plot([], [], color=MASS, linewidth=3, zorder=3)
@@ -153,7 +162,7 @@ class Arm(_Driven):
         self.artists: list[Artist] = [self.rod, self.mass, self.arrows]
 
     def show(self, trajectory: Trajectory, k: int) -> None:
-        angle, push = trajectory.x[k, self.i], self._push(trajectory, k)
+        angle, push = trajectory.x[k, self.i], self._arrow_lengths(trajectory, k)
         tip = np.array([np.sin(angle), np.cos(angle)])
         self.rod.set_data([0, tip[0]], [0, tip[1]])
         self.mass.set_data([tip[0]], [tip[1]])
@@ -165,7 +174,7 @@ class Arm(_Driven):
 
 
 class PhaseView:
-    """The phase portrait of the first two states (one against time): the path so far, start and target."""
+    """The phase portrait of the first two states (a single state over time): path so far, start and target."""
 
     def __init__(self, axes: Axes, system: System):
         self.system = system
@@ -197,7 +206,7 @@ class PhaseView:
 
 
 class CourseView:
-    """All states, or all controls, over time, each as a share of its bound; the bounds dashed."""
+    """All states or all controls over time, each as a share of its bound; bounds dashed."""
 
     def __init__(self, axes: Axes, system: System, controls: bool = False):
         self.controls = controls

@@ -1,4 +1,4 @@
-"""Rewards: what a trajectory was like (metrics), and what it scores under each version."""
+"""Rewards: metrics of a trajectory, and its score under each reward version."""
 
 from control_envs.rewards.metrics import SUCCESS_DISTANCE, TOLERANCE, Metrics, measure
 from control_envs.rewards.versions import (

@@ -1,7 +1,7 @@
-"""What a trajectory was like, independent of any reward version.
+"""Metrics of a trajectory, independent of any reward version.
 
-States are divided by their bound and controls by a third of theirs before anything is measured, so that one
-scale serves every plant (for the double integrator the scaled numbers are the plain ones).
+All metrics use scaled quantities, states divided by their bound and controls by a third of theirs, so that plants are
+comparable (for the double integrator, scaled and physical numbers are equal).
 """
 
 from __future__ import annotations
@@ -17,27 +17,40 @@ from control_envs.dynamics.trajectory import Trajectory
 from control_envs.systems.base import DIVERGED, TERMINAL_WEIGHT
 from control_envs.utils.types import Array
 
+__all__ = [
+    "SUCCESS_DISTANCE",
+    "TOLERANCE",
+    "Metrics",
+    "entries",
+    "length",
+    "limits",
+    "measure",
+    "outside",
+    "quadratic",
+    "total",
+]
+
 SUCCESS_DISTANCE = 0.1
-# A plan that lies on a bound keeps it: solvers and rounding are allowed this much, in scaled units.
+# Tolerance of the bounds, in scaled units, for solvers and rounding: a plan that lies on a bound is feasible.
 TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class Metrics:
-    """Measures of a batch of trajectories; every array has the batch's shape (...).
+    """Metrics of a batch of trajectories; every array has the batch shape (...).
 
     Attributes:
         initial_distance: d_0 = |x_0|, scaled.
         mean_distance: mean of d_k over all N+1 states.
         final_error: e = d_N.
         cost: J = sum_k x_k'Q x_k + u_k'R u_k + 5 x_N'Q x_N, scaled, with saturated controls.
-        riccati_cost: what J would be at best if the plant were its linearisation and had no bounds, x_0'P x_0.
-        effort: mean of abs(u) over controls as written, scaled (0 for a plan without controls).
-        roughness: mean of abs(u_k - u_{k-1}) over controls as written, scaled (0 for a single control).
+        riccati_cost: the least J of the linearised plant without bounds, x_0'P x_0.
+        effort: mean of abs(u) over controls as commanded, scaled (0 for a plan without controls).
+        roughness: mean of abs(u_k - u_{k-1}) over controls as commanded, scaled (0 for a single control).
         control_violations: number of controls outside their bounds.
-        state_violations: number of states x_1..x_N outside their box.
-        inside: share of the N+1 states inside their box.
-        settling_time: seconds until d_k < 0.1 for good; the whole trajectory's length where that never happens.
+        state_violations: number of states x_1..x_N outside their bounds.
+        inside: share of the N+1 states inside their bounds.
+        settling_time: time in seconds after which d_k < 0.1 holds to the end; the duration of the trajectory if never.
         success: final_error < 0.1 and no violation.
     """
 
@@ -60,16 +73,20 @@ class Metrics:
         return self.control_violations + self.state_violations
 
     def to_dict(self) -> dict[str, float]:
-        """One trajectory's measures as plain numbers; raises TypeError for a batch."""
+        """The metrics of one trajectory as plain numbers.
+
+        Raises:
+            TypeError: these are metrics of a batch.
+        """
         return {f.name: float(getattr(self, f.name)) for f in fields(self)}
 
 
 def measure(trajectory: Trajectory) -> Metrics:
-    """Measures a trajectory or a batch of trajectories."""
+    """The metrics of a trajectory or a batch of trajectories."""
     system = trajectory.system
     x = _components(trajectory.x, system.x_scale)
     u = _components(trajectory.u, system.u_scale)
-    # Whatever was written, its sums stay finite.
+    # Clipped, so that sums of any commanded controls stay finite.
     written = [np.clip(v, -DIVERGED, DIVERGED) for v in _components(trajectory.u_written, system.u_scale)]
     distance = length(x)
     outside_x = outside(x, limits(system.x_bounds, system.x_scale))
@@ -93,8 +110,8 @@ def measure(trajectory: Trajectory) -> Metrics:
     )
 
 
-# Vectors over time are taken apart into their components, each one block of shape (..., k): arithmetic on a last axis
-# of two or three numbers takes several times as long.
+# Vectors over time are split into components, each a block of shape (..., k): arithmetic on a last axis of two or three
+# numbers takes several times as long.
 
 
 def _components(values: Array, scale: Array) -> list[Array]:
@@ -103,42 +120,44 @@ def _components(values: Array, scale: Array) -> list[Array]:
 
 
 def entries(weight: Array) -> list[tuple[int, int, float]]:
-    """Row, column and value of a weight matrix wherever it is not zero."""
+    """Row, column and value of each non-zero entry of a weight matrix."""
     return [(i, j, w) for (i, j), w in np.ndenumerate(weight) if w]
 
 
 def quadratic(v: Sequence[Array], weight: list[tuple[int, int, float]]) -> Array:
-    """v'Wv of vectors given by their components, each of shape (...), and of W given by its `entries`."""
+    """v'Wv for vectors given by their components, each of shape (...), and W given by its `entries`."""
     return total([w * v[i] * v[j] for i, j, w in weight]) if weight else np.zeros(np.shape(v[0]))
 
 
 def length(v: Sequence[Array]) -> Array:
     """Euclidean length of vectors given by their components."""
-    return np.sqrt(total([c * c for c in v]))
+    norm: Array = np.sqrt(total([c * c for c in v]))
+    return norm
 
 
 def limits(bounds: Array, scale: Array) -> list[tuple[float, float]]:
-    """The least and greatest value of each scaled component that `outside` lets pass, for bounds (c, 2)."""
+    """Lower and upper limit of each scaled component, with tolerance, for bounds (c, 2); used by `outside`."""
     return [(low - TOLERANCE, high + TOLERANCE) for low, high in (bounds / scale[:, None]).tolist()]
 
 
 def outside(v: Sequence[Array], limits: list[tuple[float, float]]) -> np.ndarray:
-    """Which vectors, given by their scaled components, leave their `limits`."""
+    """Which vectors, given by their scaled components, exceed their `limits`."""
     return reduce(np.logical_or, [(c < low) | (c > high) for c, (low, high) in zip(v, limits, strict=True)])
 
 
 def total(arrays: Sequence[Array]) -> Array:
-    """The sum of at least one array, added in their order, so that a batch adds up as its rows alone."""
+    """The sum of at least one array, in order, so that a batch gives the same bits as its rows alone."""
     return reduce(np.add, arrays)
 
 
 def _settling_steps(distance: Array) -> Array:
-    """Number of states, of N+1, before those at the end that are all near; N where the last is not."""
+    """Index of the first state from which all states are near the origin; N if the last one is not."""
     away = distance >= SUCCESS_DISTANCE
     last_away = distance.shape[-1] - np.argmax(away[..., ::-1], axis=-1)
-    return np.minimum(np.where(away.any(-1), last_away, 0), distance.shape[-1] - 1)
+    steps: Array = np.minimum(np.where(away.any(-1), last_away, 0), distance.shape[-1] - 1)
+    return steps
 
 
 def _mean_over_time(v: list[Array]) -> Array:
-    """Mean over times and components; 0 where there are no times."""
+    """Mean over times and components; 0 without times."""
     return sum((c.mean(-1) for c in v), start=np.zeros(())) / len(v) if v[0].shape[-1] else np.zeros(v[0].shape[:-1])

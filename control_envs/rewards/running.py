@@ -1,4 +1,4 @@
-"""Trajectories step by step, with the measures and the scores that they have come to."""
+"""Trajectories simulated step by step, with running metrics and scores."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from control_envs.rewards.versions import DEFAULT_VERSION, score
 from control_envs.systems.base import DIVERGED, TERMINAL_WEIGHT, System
 from control_envs.utils.types import Array
 
+__all__ = ["CompiledTrajectories", "RunningTrajectories", "StepMeasures", "Sums", "running_scores", "simulate_compiled"]
+
 
 def running_scores(
     system: System,
@@ -26,14 +28,16 @@ def running_scores(
     reward_version: str = DEFAULT_VERSION,
     training_progress: float = 0.0,
 ) -> Array:
-    """The score of each trajectory after each of its controls, shape (B, N); the last is the score of the whole plan.
+    """The score of each trajectory after each control, shape (B, N); the last is the score of the whole plan.
 
-    Their increments, with the first score itself in front, are the rewards of the numeric environments.
+    The first score and the increments between scores are the rewards of the numeric environments.
 
     Args:
         system: the plant.
         x0: initial states, shape (B, n).
-        controls: plans as written, shape (B, N, m).
+        controls: plans as commanded, shape (B, N, m).
+        reward_version: a key of `control_envs.rewards.REWARDS`.
+        training_progress: in [0, 1], for versions whose terms depend on it.
     """
     plans = np.asarray(controls, dtype=np.float64)
     trajectories = RunningTrajectories(system, np.asarray(x0, dtype=np.float64))
@@ -45,12 +49,12 @@ def running_scores(
 
 
 def simulate_compiled(system: System, x0: ArrayLike, controls: ArrayLike) -> tuple[Trajectory, Metrics]:
-    """What `simulate` and `measure` say of whole plans, by compiled loops (the measures up to rounding).
+    """`simulate` and `measure` for whole plans, with compiled loops (metrics are the same up to rounding).
 
     Args:
         system: the plant.
         x0: initial states, shape (B, n).
-        controls: plans as written, shape (B, N, m).
+        controls: plans as commanded, shape (B, N, m).
 
     Raises:
         ImportError: numba is not installed.
@@ -66,15 +70,15 @@ def simulate_compiled(system: System, x0: ArrayLike, controls: ArrayLike) -> tup
 
 
 class Sums(NamedTuple):
-    """B trajectories in progress: the states they have reached, and what their measures are made of; each array (B,).
+    """B trajectories in progress: their current states and the sums that make up their metrics. Each array is (B,).
 
     Attributes:
-        x: n components of the states.
-        v: m components of the last controls as written, scaled.
-        distance: of the states, scaled.
-        state_cost: x'Qx of the states.
-        settled: states before those at the end that are all near.
-        initial: the distance at the start; riccati_cost and outside_at_start likewise.
+        x: n components of the current states.
+        v: m components of the last controls as commanded, scaled.
+        distance: distance of the current states, scaled.
+        state_cost: x'Qx of the current states.
+        settled: index of the first state from which all states so far are near the origin.
+        initial: distance of the initial states; ``riccati_cost`` and ``outside_at_start`` are theirs too.
     """
 
     x: tuple[Array, ...]
@@ -94,34 +98,34 @@ class Sums(NamedTuple):
 
 
 class StepMeasures:
-    """How a plant's trajectories are measured step by step.
+    """Metrics of a plant's trajectories, step by step.
 
-    Its functions compute element by element on any kind of number, numpy's arrays and those of `fused`.
+    The methods are elementwise and work on numpy arrays and on the placeholders of `fused`.
     """
 
     def __init__(self, system: System):
         self._system = system
-        # What a step measures by, taken apart once: looking into small arrays takes as long as adding up large ones.
+        # Unpacked once: indexing small arrays takes as long as adding large ones.
         self._Q, self._R = entries(system.Q), entries(system.R)
         self._x_scale, self._u_scale = system.x_scale.tolist(), system.u_scale.tolist()
         self._x_limits = limits(system.x_bounds, system.x_scale)
         self._u_limits, self._u_bounds = limits(system.u_bounds, system.u_scale), system.u_bounds.tolist()
 
     def start(self, x: tuple[Array, ...]) -> Sums:
-        """Trajectories that have not begun, from the components of their initial states."""
+        """Trajectories at their initial states, given by components."""
         z = self._scaled(x)
-        distance, nothing = length(z), np.zeros(len(x[0]))
+        distance, zeros = length(z), np.zeros(len(x[0]))
         return Sums(
             x=x,
-            v=(nothing,) * self._system.m,
+            v=(zeros,) * self._system.m,
             distance=distance,
             state_cost=quadratic(z, self._Q),
             sum_distance=distance,
-            cost=nothing,
-            effort=nothing,
-            roughness=nothing,
-            control_violations=nothing,
-            state_violations=nothing,
+            cost=zeros,
+            effort=zeros,
+            roughness=zeros,
+            control_violations=zeros,
+            state_violations=zeros,
             settled=np.where(distance >= SUCCESS_DISTANCE, 1.0, 0.0),
             initial=distance,
             riccati_cost=quadratic(z, entries(cost_matrix(self._system))),
@@ -129,13 +133,13 @@ class StepMeasures:
         )
 
     def step(self, sums: Sums, written: tuple[Array, ...], k: int, hold: bool = False) -> Sums:
-        """The trajectories after one more control, the k-th from 0; ``hold`` keeps what diverges at its limit."""
+        """The trajectories after the control of step k (from 0); ``hold`` holds diverged states at their limit."""
         v = tuple(w / s for w, s in zip(written, self._u_scale, strict=True))
         u = [np.minimum(np.maximum(w, low), high) for w, (low, high) in zip(written, self._u_bounds, strict=True)]
         x = self._system.advance(sums.x, u)
         if hold:
             x = tuple(held(c, DIVERGED * s) for c, s in zip(x, self._x_scale, strict=True))
-        z, felt = self._scaled(x), [a / s for a, s in zip(u, self._u_scale, strict=True)]
+        z, applied = self._scaled(x), [a / s for a, s in zip(u, self._u_scale, strict=True)]
         distance = length(z)
         change = total([np.abs(a - b) for a, b in zip(v, sums.v, strict=True)])
         return sums._replace(
@@ -144,7 +148,7 @@ class StepMeasures:
             distance=distance,
             state_cost=quadratic(z, self._Q),
             sum_distance=sums.sum_distance + distance,
-            cost=sums.cost + sums.state_cost + quadratic(felt, self._R),
+            cost=sums.cost + sums.state_cost + quadratic(applied, self._R),
             effort=sums.effort + total([np.abs(a) for a in v]),
             roughness=sums.roughness + change * (k > 0),
             control_violations=sums.control_violations + outside(v, self._u_limits),
@@ -153,7 +157,7 @@ class StepMeasures:
         )
 
     def metrics(self, sums: Sums, k: int) -> Metrics:
-        """The measures of trajectories of k controls, as `control_envs.rewards.metrics.measure` has them."""
+        """The metrics after k controls, as `control_envs.rewards.metrics.measure` gives them."""
         m = self._system.m
         violations = sums.control_violations + sums.state_violations
         return Metrics(
@@ -189,20 +193,20 @@ class RunningTrajectories:
             self._sums = self._measures.start(tuple(x0.T.copy()))
 
     def observation(self) -> Array:
-        """The states reached, (B, n)."""
+        """The current states, (B, n)."""
         return np.stack(self._sums.x, axis=-1)
 
     def step(self, written: Array) -> None:
-        """Plays controls (B, m)."""
+        """Applies controls (B, m)."""
         u = tuple(written[:, i] for i in range(self._m))
         with np.errstate(over="ignore", invalid="ignore"):
             after = self._measures.step(self._sums, u, self.steps)
-            if not (after.distance <= DIVERGED).all():  # a NaN is no less
+            if not (after.distance <= DIVERGED).all():  # NaN fails too
                 after = self._measures.step(self._sums, u, self.steps, hold=True)
         self._sums, self.steps = after, self.steps + 1
 
     def metrics(self) -> Metrics:
-        """The measures of the trajectories so far, as `control_envs.rewards.metrics.measure` has them."""
+        """The metrics of the trajectories so far, as `control_envs.rewards.metrics.measure` gives them."""
         return self._measures.metrics(self._sums, self.steps)
 
     def total(self, reward_version: str = DEFAULT_VERSION) -> Array:
@@ -211,7 +215,7 @@ class RunningTrajectories:
 
 
 class CompiledTrajectories:
-    """`RunningTrajectories` by compiled loops (numba), which take about a second to compile for each plant.
+    """`RunningTrajectories` with compiled loops (numba); compiling takes about a second for each plant.
 
     Raises:
         ImportError: numba is not installed.
@@ -225,17 +229,17 @@ class CompiledTrajectories:
         self._written = np.zeros((system.m, self._sums.shape[1]))
 
     def observation(self) -> Array:
-        """The states reached, (B, n)."""
+        """The current states, (B, n)."""
         return self._sums[self._states, self._here].T.copy()
 
     def step(self, written: Array) -> None:
-        """Plays controls (B, m)."""
+        """Applies controls (B, m)."""
         self._written[:, self._here] = written.T
         self._loops.step(self._sums, self._written, self.steps, out=self._sums)
         self.steps += 1
 
     def metrics(self) -> Metrics:
-        """The measures of the trajectories so far, as `control_envs.rewards.metrics.measure` has them."""
+        """The metrics of the trajectories so far, as `control_envs.rewards.metrics.measure` gives them."""
         metrics = Metrics(*self._loops.metrics(self._sums, self.steps)[:, self._here])
         return replace(metrics, success=metrics.success != 0)
 
@@ -245,20 +249,20 @@ class CompiledTrajectories:
 
 
 class _Loops:
-    """What a plant's ruler does, compiled."""
+    """The compiled functions of `StepMeasures` for one plant."""
 
     def __init__(self, system: System):
         measures = self.measures = StepMeasures(system)
-        some = measures.start((np.zeros(1),) * system.n)
-        self.step = fused(partial(measures.step, hold=True), some, some.v, 0)
-        self.metrics = fused(lambda *sums: tuple(vars(measures.metrics(*sums)).values()), some, 0)
-        self._some, self._totals = some, dict[str, Callable[..., Array]]()
+        template = measures.start((np.zeros(1),) * system.n)
+        self.step = fused(partial(measures.step, hold=True), template, template.v, 0)
+        self.metrics = fused(lambda *sums: tuple(vars(measures.metrics(*sums)).values()), template, 0)
+        self._template, self._totals = template, dict[str, Callable[..., Array]]()
 
     def total(self, version: str) -> Callable[..., Array]:
-        """The score under one reward version."""
+        """The compiled score under one reward version."""
         if version not in self._totals:
             self._totals[version] = fused(
-                lambda *sums: score(self.measures.metrics(*sums), version).total, self._some, 0
+                lambda *sums: score(self.measures.metrics(*sums), version).total, self._template, 0
             )
         return self._totals[version]
 

@@ -1,28 +1,28 @@
-"""Versioned rewards: each version is a list of named terms, written out in full.
+"""Versioned rewards: each version is a set of named terms, defined in full.
 
-A published version never changes; a new idea is a new version. `REWARDS` holds them all, `score` applies one
-to any batch of trajectories. Compare policies on `control_envs.rewards.metrics`, never on rewards of different versions.
+A published version never changes; a change is a new version. `REWARDS` holds all versions, `score` applies one to a
+batch of trajectories. Compare policies on `control_envs.rewards.metrics`, never on rewards of different versions.
 
 Version history
-    1.0  Cost, violations and a terminal bonus in steps. Unbounded below: a plan that leaves the box can score
-         -957 where no answer scores -10, and its format reward (3) rivals what good control earns.
+    1.0  Cost, violations and a terminal bonus in steps. Unbounded below: a plan that violates the bounds can score
+         -957, while a text without a plan scores -10. The format reward (3) is close to what good control earns.
     1.1  Heavier terminal and constraint terms that grow with the training progress, a smoothness bonus, and a
-         format reward cut to 1. Still unbounded below (-25,438 for saturated controls).
+         format reward reduced to 1. Still unbounded below (-25,438 for saturated controls).
     1.2  A baseline of 50, dense progress and proximity terms, an exponential terminal bonus and a bounded cost.
-         Violations are still counted without limit: -288 for one trajectory drowns a group of sixteen.
-    1.3  Violations capped at -20, validity in proportion to the states inside the box, baseline 70, and a floor
-         of 30: every plan that parses scores within [30, 163], above every text that does not. Its terms cannot
-         sum to less than 30, so the floor only states the promise; among plans that violate 10 times or more
-         and end far away the reward is nearly flat, which is where it teaches little.
-    2.0  One measure: the cost J, as what LQR would pay from the same state (were the plant linear and boundless)
-         over what the plan pays, in per cent; less up to 10 for violations. No floor and no flat part: halving the
-         cost doubles the score wherever a plan stands. Invalid text scores just below every plan, not far below.
+         Violations are still unbounded: -288 for one trajectory dominates the advantages of a group of sixteen.
+    1.3  Violations capped at -20, validity in proportion to the states inside the bounds, baseline 70, and a floor
+         of 30: every plan that parses scores within [30, 163], above every text that does not. The terms cannot
+         sum to less than 30, so the floor only states the guarantee. The reward is nearly flat among plans that
+         violate 10 times or more and end far from the origin, and teaches little there.
+    2.0  A single measure, the cost J: the cost of LQR from the same state (for the linearised plant without bounds)
+         divided by the cost of the plan, in per cent, minus up to 10 for violations. No floor and no flat region:
+         halving the cost doubles the score everywhere. Invalid text scores just below every plan, not far below.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -33,10 +33,12 @@ from control_envs.dynamics.trajectory import Trajectory
 from control_envs.rewards.metrics import SUCCESS_DISTANCE, Metrics, measure, total
 from control_envs.utils.types import Array
 
+__all__ = ["DEFAULT_VERSION", "REWARDS", "FormatReward", "RewardSpec", "Score", "Term", "get_reward", "score"]
+
 Term = Callable[[Metrics, float], Array]
 DEFAULT_VERSION = "1.3"
 
-# -- terms: (measures, training progress in [0, 1]) -> reward of the batch's shape -----------------------------
+# -- terms: (metrics, training progress in [0, 1]) -> reward of the batch's shape ------------------------------
 
 
 def constant(m: Metrics, training_progress: float, *, value: float) -> Array:
@@ -45,24 +47,30 @@ def constant(m: Metrics, training_progress: float, *, value: float) -> Array:
 
 
 def progress(m: Metrics, training_progress: float, *, weight: float) -> Array:
-    """Share of the initial distance that is gone at the end; all or nothing for a start at the origin."""
+    """The share of the initial distance covered by the end; a start at the origin earns all or nothing."""
     start = np.where(m.initial_distance > 0, m.initial_distance, 1.0)
     share = np.minimum(np.maximum((m.initial_distance - m.final_error) / start, 0.0), 1.0)
     return weight * np.where(m.initial_distance > 0, share, m.final_error < SUCCESS_DISTANCE)
 
 
 def proximity(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
-    """Nearness to the origin, on average over the trajectory."""
+    """A bonus that decays with the mean distance from the origin."""
     return weight * np.exp(-rate * m.mean_distance)
 
 
 def terminal_steps(
-    m: Metrics, training_progress: float, *, steps, quadratic: float = 0.0, growth: float = 0.0
+    m: Metrics,
+    training_progress: float,
+    *,
+    steps: Sequence[tuple[float, float]],
+    quadratic: float = 0.0,
+    growth: float = 0.0,
 ) -> Array:
-    """A bonus in steps of the final error, else a quadratic penalty; times 1 + growth * training progress."""
+    """A bonus by steps of the final error, beyond them a quadratic penalty; times 1 + growth * training progress."""
     error = m.final_error
     value = np.select([error < limit for limit, _ in steps], [bonus for _, bonus in steps], -quadratic * error**2)
-    return value * (1.0 + growth * training_progress)
+    reward: Array = value * (1.0 + growth * training_progress)
+    return reward
 
 
 def terminal_exponential(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
@@ -71,12 +79,12 @@ def terminal_exponential(m: Metrics, training_progress: float, *, weight: float,
 
 
 def efficiency(m: Metrics, training_progress: float, *, weight: float) -> Array:
-    """Small controls."""
+    """A bonus for small controls."""
     return weight * np.exp(-m.effort)
 
 
 def smoothness(m: Metrics, training_progress: float, *, weight: float, rate: float) -> Array:
-    """Small changes from one control to the next."""
+    """A bonus for small changes between controls."""
     return weight * np.exp(-rate * m.roughness)
 
 
@@ -91,12 +99,12 @@ def cost_tanh(m: Metrics, training_progress: float, *, weight: float, scale: flo
 
 
 def lqr_ratio(m: Metrics, training_progress: float, *, weight: float, least: float, limit: float) -> Array:
-    """What LQR would pay over what was paid, up to ``limit``; ``least`` keeps it finite at the origin."""
+    """The cost of LQR over the cost of the plan, up to ``limit``; ``least`` keeps the ratio finite at the origin."""
     return np.minimum(weight * (m.riccati_cost + least) / (m.cost + least), limit)
 
 
 def violations_share(m: Metrics, training_progress: float, *, weight: float, half: float) -> Array:
-    """A penalty that the first violations raise most, half of ``weight`` at ``half`` of them."""
+    """A penalty that saturates with the number of violations: half of ``weight`` at ``half`` violations."""
     return -weight * m.violations / (m.violations + half)
 
 
@@ -108,12 +116,12 @@ def violations(
 
 
 def validity(m: Metrics, training_progress: float, *, valid: float, invalid: float) -> Array:
-    """All states inside the box, or not."""
+    """A bonus if all states are inside their bounds, else a penalty."""
     return np.where(m.state_violations == 0, valid, invalid)
 
 
 def validity_share(m: Metrics, training_progress: float, *, weight: float, offset: float) -> Array:
-    """Share of the states inside the box."""
+    """A bonus in proportion to the states inside their bounds."""
     return weight * m.inside + offset
 
 
@@ -122,12 +130,12 @@ def validity_share(m: Metrics, training_progress: float, *, weight: float, offse
 
 @dataclass(frozen=True)
 class FormatReward:
-    """What a completion earns for its form, apart from its controls.
+    """The format rewards of a completion, independent of its controls.
 
     Attributes:
         exact: for the full format.
-        found: for each of ``</REASONING>``, ``<CONTROLS>``, ``</CONTROLS>`` that stands exactly once.
-        missing: for each that does not.
+        found: for each of ``</REASONING>``, ``<CONTROLS>``, ``</CONTROLS>`` that occurs exactly once.
+        missing: for each of them that does not.
     """
 
     exact: float
@@ -140,12 +148,12 @@ class RewardSpec:
     """One published reward version.
 
     Attributes:
-        terms: name to term, in the order they are reported.
-        floor: a plan never scores less (None: no floor).
+        terms: name to term, in the order of reports.
+        floor: the least score of a plan (None: no floor).
         bounds: the least and greatest score of any plan.
         no_answer: score of a text without a plan.
         wrong_count: score of a plan with too few or too many controls.
-        format: the format rewards, which are reported and trained on apart and never added to the score.
+        format: the format rewards, reported and trained on separately and never added to the score.
     """
 
     version: str
@@ -156,8 +164,8 @@ class RewardSpec:
     wrong_count: float
     format: FormatReward
 
-    def __reduce__(self):
-        return get_reward, (self.version,)  # a published version is found by its name, in every process
+    def __reduce__(self) -> tuple[Callable[[str], RewardSpec], tuple[str]]:
+        return get_reward, (self.version,)  # pickled by version: a published version never changes
 
 
 _FORMAT_1_1 = FormatReward(exact=1.0, found=(0.2, 0.2, 0.1), missing=-0.5)
@@ -252,7 +260,7 @@ REWARDS: Mapping[str, RewardSpec] = MappingProxyType({spec.version: spec for spe
 
 
 def get_reward(version: str) -> RewardSpec:
-    """The reward of that version.
+    """The reward of a version.
 
     Raises:
         ValueError: there is no such version.
@@ -266,7 +274,7 @@ def get_reward(version: str) -> RewardSpec:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A batch of scores: ``total`` after the floor, ``terms`` whose sum is the total before it."""
+    """A batch of scores: ``total`` after the floor, ``terms`` whose sum is the total before it, each (...)."""
 
     total: Array
     terms: dict[str, Array]
@@ -276,9 +284,9 @@ def score(trajectory: Trajectory | Metrics, version: str = DEFAULT_VERSION, trai
     """Scores trajectories under one reward version.
 
     Args:
-        trajectory: a trajectory or its measures, of any batch shape (...).
+        trajectory: a trajectory or its metrics, of any batch shape (...).
         version: a key of `REWARDS`.
-        training_progress: how far training has come, in [0, 1]; only version 1.1 shapes its terms with it.
+        training_progress: share of training done, in [0, 1]; only version 1.1 depends on it.
 
     Raises:
         ValueError: unknown version, or progress outside [0, 1].

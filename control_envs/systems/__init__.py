@@ -1,14 +1,15 @@
-"""The plants. Every `System` at the top of a module of this package is registered; a new plant is a new file."""
+"""The plants. To add one, add a module: every `System` at the top level of a module here is registered."""
 
 from __future__ import annotations
 
 import difflib
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from control_envs.systems.base import DIVERGED, TERMINAL_WEIGHT, System
 
-ALL = "all"  # what --system says for every plant
+ALL = "all"  # the value of --system for every plant
 
 SYSTEMS: dict[str, System] = {
     value.name: value
@@ -18,11 +19,11 @@ SYSTEMS: dict[str, System] = {
 }
 
 
-def get_system(system: str | System, **changes) -> System:
-    """The plant of that name (or the one given), with settings changed: ``get_system("van_der_pol", mu=2.0)``.
+def get_system(system: str | System, **changes: Any) -> System:
+    """A plant by name (or the one given), with changed settings: ``get_system("van_der_pol", mu=2.0)``.
 
     Raises:
-        ValueError: there is no such plant or setting; the message names the nearest.
+        ValueError: there is no such plant or setting; the message suggests the closest.
     """
     if isinstance(system, str):
         if system not in SYSTEMS:
@@ -34,7 +35,7 @@ def get_system(system: str | System, **changes) -> System:
 
 
 def get_systems(names: str) -> list[System]:
-    """The plants that ``--system`` names, with commas between, or all of them.
+    """The plants that ``--system`` names, separated by commas, or all of them.
 
     Raises:
         ValueError: there is no such plant.

@@ -1,13 +1,15 @@
-"""De-tumbling: a rigid body's turning is stopped by torques about its three principal axes.
+"""Detumbling: torques about its three principal axes stop the rotation of a rigid body.
 
-Euler's equations for the body rates, i1 x1' = (i2 - i3) x2 x3 + u1 and so on in turn, which gyroscopic terms couple
+Euler's equations for the body rates, i1 x1' = (i2 - i3) x2 x3 + u1 and cyclic; gyroscopic terms couple the axes
 (Wie, "Space Vehicle Dynamics and Control", 2nd ed. 2008, ch. 6). Three states, three controls.
 """
+
+from typing import Any
 
 from control_envs.systems.base import System
 
 
-def vector_field(x, u, xp=None, i1=1.0, i2=2.0, i3=3.0):
+def vector_field(x: Any, u: Any, xp: Any = None, i1: float = 1.0, i2: float = 2.0, i3: float = 3.0) -> tuple[Any, ...]:
     """Body rates' derivatives; components of any array type."""
     return (
         ((i2 - i3) * x[1] * x[2] + u[0]) / i1,

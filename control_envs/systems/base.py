@@ -1,13 +1,12 @@
-"""One plant, defined once.
+"""The definition of a plant.
 
-A `System` holds everything that is particular to a plant: its equation as text, its vector field, its
-bounds and its cost. All else (spaces, prompts, LQR, MPC, demonstrations, evaluation) is derived from it.
+A `System` holds everything specific to a plant: its equation as text, its vector field, its bounds and its cost.
+Spaces, prompts, LQR, MPC, demonstrations and evaluation are derived from it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,10 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from control_envs.systems.checks import (
+    checked_bounds,
+    checked_cost,
+    checked_count,
+    checked_float,
+    checked_positive,
+    nearest_names,
+)
 from control_envs.utils.types import Array
 
-# A trajectory is never clamped to its box, but floating point has an end. A state that leaves this many times
-# its bound has diverged and is held there, so that every later number stays finite.
+__all__ = ["DIVERGED", "TERMINAL_WEIGHT", "System", "from_grid", "shortest", "wrapped"]
+
+# Trajectories are not clamped to the state bounds. A state beyond this many times its bound has diverged and is held
+# there, so that every later number stays finite.
 DIVERGED = 1e6
 
 # The last state's weight in J is this many times Q.
@@ -33,27 +42,27 @@ class System:
 
     Args:
         name: identifier in snake case; ``double_integrator`` becomes ``DoubleIntegrator-v0``.
-        title: the plant's name in prose, with its article: "a double integrator".
+        title: the plant's name in prose, with an article: "a double integrator".
         equation: the vector field in plain ASCII. A part in braces, such as ``u{ / mass}``, is shown only where a
             parameter that it names is not 1.
         state_names: n names, as the prompt prints them.
         control_names: m names.
         state_units: n units, for axes and documentation ("" for none).
         vector_field: ``f(x, u, xp=numpy, **params)``: takes the components of x and u and returns the n
-            derivatives as a tuple. Plain arithmetic and ``xp.sin`` and the like alone, so that it runs on
-            numpy arrays of any batch shape, torch tensors and CasADi symbols.
-        x_bounds: the box the states must keep to, shape (n, 2), columns low and high.
+            derivatives as a tuple. It may use only arithmetic and functions of ``xp`` such as ``xp.sin``, so that it
+            runs on numpy arrays of any batch shape, torch tensors and CasADi symbols.
+        x_bounds: bounds of the states, shape (n, 2), columns low and high.
         u_bounds: control limits, shape (m, 2).
-        x0_bounds: the box of initial states, shape (n, 2), inside ``x_bounds``.
+        x0_bounds: bounds of initial states, shape (n, 2), inside ``x_bounds``.
         dt: length of one control interval in seconds.
         horizon: number of controls in a plan, N.
         Q: state cost, shape (n, n).
         R: control cost, shape (m, m).
         params: the vector field's keyword parameters and their values.
-        param_ranges: for each parameter that variations of the plant may change, its least and greatest value.
-        periodic: names of states that are angles in radians: after every step they are brought back to [-pi, pi], so
-            that a full turn is no distance. Their bounds lie within that, and so a plan that keeps the bounds never
-            meets the jump.
+        param_ranges: least and greatest value of each parameter that variations of the plant may change.
+        periodic: names of states that are angles in radians. They are wrapped to [-pi, pi] after every step, so that
+            a full turn counts as no distance. Their bounds must lie within [-pi, pi], so that a plan that keeps the
+            bounds never crosses the jump.
 
     Raises:
         ValueError: an argument has the wrong shape, is not finite, or contradicts another.
@@ -81,24 +90,24 @@ class System:
     periodic: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        def put(key: str, value: Any) -> None:
+        def set_field(key: str, value: Any) -> None:
             object.__setattr__(self, key, value)
 
-        put("x_bounds", _bounds("x_bounds", self.x_bounds, self.n))
-        put("u_bounds", _bounds("u_bounds", self.u_bounds, self.m))
-        put("x0_bounds", _bounds("x0_bounds", self.x0_bounds, self.n))
-        put("Q", _cost("Q", self.Q, self.n))
-        put("R", _cost("R", self.R, self.m))
-        put("dt", _positive("dt", self.dt))
-        put("horizon", _count("horizon", self.horizon))
-        put("state_units", tuple(self.state_units) or ("",) * self.n)
-        put("params", {key: _finite(key, value) for key, value in self.params.items()})
+        set_field("x_bounds", checked_bounds("x_bounds", self.x_bounds, self.n))
+        set_field("u_bounds", checked_bounds("u_bounds", self.u_bounds, self.m))
+        set_field("x0_bounds", checked_bounds("x0_bounds", self.x0_bounds, self.n))
+        set_field("Q", checked_cost("Q", self.Q, self.n))
+        set_field("R", checked_cost("R", self.R, self.m))
+        set_field("dt", checked_positive("dt", self.dt))
+        set_field("horizon", checked_count("horizon", self.horizon))
+        set_field("state_units", tuple(self.state_units) or ("",) * self.n)
+        set_field("params", {key: checked_float(key, value) for key, value in self.params.items()})
         if not set(self.param_ranges) <= set(self.params):
             raise ValueError(f"param_ranges names {sorted(self.param_ranges)}, but params are {sorted(self.params)}")
         if np.any(self.x0_bounds[:, 0] < self.x_bounds[:, 0]) or np.any(self.x0_bounds[:, 1] > self.x_bounds[:, 1]):
             raise ValueError(
                 f"x0_bounds {self.x0_bounds.tolist()} reach outside x_bounds {self.x_bounds.tolist()}: "
-                "initial states must start inside the box. Narrow x0_bounds or widen x_bounds."
+                "initial states must lie inside the state bounds. Narrow x0_bounds or widen x_bounds."
             )
         if not set(self.periodic) <= set(self.state_names):
             raise ValueError(f"periodic names {list(self.periodic)}, but states are {list(self.state_names)}")
@@ -119,13 +128,15 @@ class System:
 
     @cached_property
     def x_scale(self) -> Array:
-        """What states are divided by before they are scored, shape (n,): the larger of their two bounds."""
-        return np.abs(self.x_bounds).max(axis=1)
+        """The scale of the states, shape (n,): the larger absolute bound of each. Scores divide states by it."""
+        scale: Array = np.abs(self.x_bounds).max(axis=1)
+        return scale
 
     @cached_property
     def u_scale(self) -> Array:
-        """What controls are divided by before they are scored, shape (m,): a third of their bound."""
-        return np.abs(self.u_bounds).max(axis=1) / 3.0
+        """The scale of the controls, shape (m,): a third of the larger bound of each. Scores divide controls by it."""
+        scale: Array = np.abs(self.u_bounds).max(axis=1) / 3.0
+        return scale
 
     @cached_property
     def _angles(self) -> list[int]:
@@ -133,7 +144,7 @@ class System:
 
     @cached_property
     def equation_text(self) -> str:
-        """The equation as prompts print it, followed by the value of each parameter that it names."""
+        """The equation as prompts show it, followed by the value of each parameter in it."""
         text = re.sub(r"\{(.*?)\}", lambda part: part[1] if self._not_one(part[1]) else "", self.equation)
         named = [name for name in self.params if name in re.findall(r"\w+", text)]
         return text + "".join(f", {name} = {shortest(self.params[name])}" for name in named)
@@ -144,7 +155,7 @@ class System:
     # -- variations --------------------------------------------------------------------------------------
 
     def replace(self, **changes: Any) -> System:
-        """A copy with other settings; plant parameters (``mu=2.0``) are given by their own names.
+        """A copy with changed settings; plant parameters (``mu=2.0``) are passed by name.
 
         Raises:
             ValueError: a name is neither a field nor a parameter of this plant, or a value is invalid.
@@ -153,7 +164,7 @@ class System:
         params = dict(self.params)
         for key in [key for key in changes if key not in fields]:
             if key not in params:
-                raise ValueError(f"{self.name} has no setting {key!r}.{_nearest(key, fields | set(params))}")
+                raise ValueError(f"{self.name} has no setting {key!r}.{nearest_names(key, fields | set(params))}")
             params[key] = changes.pop(key)
         return dataclasses.replace(self, **{"params": params, **changes})
 
@@ -166,13 +177,13 @@ class System:
     # -- dynamics ----------------------------------------------------------------------------------------
 
     def derivative(self, x: Any, u: Any, xp: Any = np) -> tuple[Any, ...]:
-        """x' as a tuple of n components; x and u are sequences of components of any type ``xp`` computes on."""
+        """x' as a tuple of n components; x and u are sequences of components of any type that ``xp`` supports."""
         return self.vector_field(x, u, xp=xp, **self.params)
 
     def rk4(self, x: Any, u: Any, xp: Any = np, dt: float | None = None) -> tuple[Any, ...]:
         """One interval of the classical Runge-Kutta method with u held (Hairer, Norsett & Wanner, I, II.1).
 
-        This is the project's one discretisation: environment, rewards, LQR, MPC and data all step with it.
+        The only discretisation in the project: environments, rewards, LQR, MPC and data all use it.
         Order 4 in general, exact for the double integrator (a chain of integrators up to length four).
 
         Args:
@@ -195,7 +206,7 @@ class System:
         return np.stack(np.broadcast_arrays(*components), axis=-1)
 
     def advance(self, x: Any, u: Any) -> tuple[Array, ...]:
-        """`rk4` on numpy arrays, with angles brought back to [-pi, pi]: n components of the next state."""
+        """`rk4` on numpy arrays, with angles wrapped to [-pi, pi]: n components of the next state."""
         after = self.rk4(x, u)
         if not self._angles:
             return after
@@ -208,8 +219,8 @@ class System:
     def linearise(self, x: ArrayLike | None = None, u: ArrayLike | None = None) -> tuple[Array, Array]:
         """The discrete-time A (n, n) and B (n, m) of one step about (x, u), the origin by default.
 
-        Central differences of the step itself, so that LQR is designed for the very discretisation that
-        the environment runs. Errors are O(eps^(2/3)), about 1e-10.
+        Central differences of the RK4 step, so that LQR is designed for the discretisation that the environment
+        runs. Errors are O(eps^(2/3)), about 1e-10.
         """
         x = np.zeros(self.n) if x is None else np.asarray(x, dtype=np.float64)
         u = np.zeros(self.m) if u is None else np.asarray(u, dtype=np.float64)
@@ -227,8 +238,11 @@ class System:
         Args:
             rng: a numpy Generator.
             size: batch shape.
-            decimals: the grid is 10**-decimals wide, which is what the prompt prints; None draws from
-                the continuous box instead.
+            decimals: the grid is 10**-decimals wide, as printed in the prompt; None samples the continuous box
+                instead.
+
+        Raises:
+            ValueError: no grid point lies inside ``x0_bounds``.
         """
         shape = ((size,) if isinstance(size, int) else tuple(size)) + (self.n,)
         low, high = self.x0_bounds[:, 0], self.x0_bounds[:, 1]
@@ -237,77 +251,22 @@ class System:
         first = np.ceil(low * 10**decimals - 1e-9).astype(np.int64)
         last = np.floor(high * 10**decimals + 1e-9).astype(np.int64)
         if np.any(first > last):
-            raise ValueError(f"x0_bounds {self.x0_bounds.tolist()} hold no point with {decimals} decimals")
+            raise ValueError(f"x0_bounds {self.x0_bounds.tolist()} contain no point with {decimals} decimals")
         return from_grid(rng.integers(first, last, size=shape, endpoint=True), decimals)
 
 
 def wrapped(angle: Array) -> Array:
-    """The same angle in [-pi, pi]; one that is there already stays as it is, to the bit."""
+    """Angles wrapped to [-pi, pi]; an angle already inside stays bit for bit."""
     return np.where(np.abs(angle) <= np.pi, angle, -np.remainder(np.pi - angle, 2 * np.pi) + np.pi)
 
 
 def from_grid(index: NDArray[np.int64], decimals: int) -> Array:
-    """Grid numbers as the floats that their decimal text denotes: 40 at two decimals is float("0.40")."""
-    return index / 10**decimals  # one correctly rounded division; integers leave no negative zero behind
+    """Grid indices as the floats of their decimal text: 40 at two decimals is float("0.40")."""
+    # One correctly rounded division; an integer index gives no negative zero.
+    x: Array = index / 10**decimals
+    return x
 
 
 def shortest(value: float) -> str:
     """The shortest text that reads back as the same float: 3, 0.5, 1e-07."""
     return repr(float(value)).removesuffix(".0")
-
-
-# -- checks of arguments -------------------------------------------------------------------------------------
-
-
-def _bounds(name: str, value: Any, count: int) -> Array:
-    array = np.asarray(value, dtype=np.float64)
-    if array.ndim == 0:
-        array = np.array([-array, array])
-    if array.shape == (2,):
-        array = np.tile(array, (count, 1))
-    if array.shape != (count, 2):
-        raise ValueError(f"{name} has shape {array.shape}: give one number, one (low, high) pair, or ({count}, 2)")
-    if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite, not {array.tolist()}")
-    if np.any(array[:, 0] >= array[:, 1]):
-        raise ValueError(f"{name} {array.tolist()} is upside down: each low must be below its high")
-    return _frozen(array)
-
-
-def _cost(name: str, value: Any, count: int) -> Array:
-    array = np.asarray(value, dtype=np.float64)
-    if array.ndim == 0 or array.shape == (count,):
-        array = np.diag(np.broadcast_to(array, (count,)))
-    if array.shape != (count, count) or not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be a finite ({count}, {count}) matrix or its diagonal")
-    return _frozen(array)
-
-
-def _frozen(array: Array) -> Array:
-    array = array.copy()
-    array.flags.writeable = False
-    return array
-
-
-def _finite(name: str, value: Any) -> float:
-    if not np.isscalar(value) or not np.isfinite(value):  # type: ignore[arg-type]
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _positive(name: str, value: Any) -> float:
-    if _finite(name, value) <= 0:
-        raise ValueError(f"{name} must be positive, not {value!r}")
-    return float(value)
-
-
-def _count(name: str, value: Any) -> int:
-    if int(value) != value or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
-    return int(value)
-
-
-def _nearest(key: str, names: set[str]) -> str:
-    """A did-you-mean sentence, with a leading blank, or nothing."""
-    close = difflib.get_close_matches(key, sorted(names), n=2)
-    return f" Did you mean {' or '.join(close)}?" if close else f" It has {', '.join(sorted(names))}."

@@ -1,12 +1,14 @@
 """The double integrator: a mass pushed along a line, x1' = x2, x2' = u / mass.
 
-RK4 with zero-order hold is exact for it, so that every score on it is exact up to rounding.
+RK4 with zero-order hold is exact here, so that scores are exact up to rounding.
 """
+
+from typing import Any
 
 from control_envs.systems.base import System
 
 
-def vector_field(x, u, xp=None, mass=1.0):
+def vector_field(x: Any, u: Any, xp: Any = None, mass: float = 1.0) -> tuple[Any, ...]:
     """(x2, u / mass); components of any array type."""
     return x[1], u[0] / mass
 
@@ -26,8 +28,8 @@ SYSTEM = System(
     param_ranges={"mass": (0.5, 2.0)},
 )
 
-# A speed limit that a cost with cheap speed makes worth breaking: saturated LQR breaks it from about half of the
-# initial states, although a plan that keeps it exists from all of them.
+# With a speed limit and a low weight on speed: saturated LQR violates the limit from about half of the initial states,
+# although a feasible plan exists from all of them.
 HARD = SYSTEM.replace(
     name="double_integrator_hard",
     x_bounds=[(-1.0, 1.0), (-0.5, 0.5)],

@@ -1,16 +1,20 @@
 """A pendulum held upright by a torque that is too weak for large angles, x1' = x2, x2' = (g/l) sin x1 + u/(m l^2).
 
-The angle is measured from the upright, which is unstable, and is periodic. The greatest torque holds the pendulum at up
-to 50 degrees; from much further out it falls whatever one does. The equation is that of Gymnasium's Pendulum-v1 with
+The angle is periodic and measured from the upright, which is unstable. The greatest torque holds the pendulum at up to
+50 degrees; from much further out no control keeps it from falling. The equation is that of Gymnasium's Pendulum-v1 with
 the rod's mass at its end (Astrom & Furuta, "Swinging up a pendulum by energy control", Automatica 36 (2000)).
 """
+
+from typing import Any
 
 import numpy
 
 from control_envs.systems.base import System
 
 
-def vector_field(x, u, xp=numpy, gravity=9.81, length=2.0, mass=0.15):
+def vector_field(
+    x: Any, u: Any, xp: Any = numpy, gravity: float = 9.81, length: float = 2.0, mass: float = 0.15
+) -> tuple[Any, ...]:
     """(x2, gravity / length sin x1 + u / (mass length^2)); components of any array type."""
     return x[1], gravity / length * xp.sin(x[0]) + u[0] / (mass * length * length)
 

@@ -1,4 +1,4 @@
-"""Text: the prompt, the format of answers, the parser, and scores of completions."""
+"""The text interface: prompt, answer format, parser, and scores of completions."""
 
 from control_envs.text.batch_parser import ParsedBatch, parse_completions
 from control_envs.text.format import (

@@ -1,8 +1,8 @@
-"""Many completions read at once.
+"""A vectorised parser of many completions.
 
-`parse_completions` gives what `parse_completion` gives for each text. Answers in the form that `format_controls`
-writes (one control, numbers such as -1.62 with up to three digits and two decimals) are read together, byte by byte
-in arrays; any other text is read alone.
+`parse_completions` gives the same results as `parse_completion` for each text. Answers as `format_controls` writes them
+(one control, numbers such as -1.62 with up to three digits and two decimals) are parsed together, as arrays of bytes.
+Any other text is parsed on its own.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ import numpy as np
 from control_envs.text.parser import Verdict, answer_region, parse_completion
 from control_envs.utils.types import Array
 
+__all__ = ["ParsedBatch", "parse_completions"]
+
 _COMMA, _MINUS, _BLANK, _ZERO = (np.uint8(ord(c)) for c in ",- 0")
 _POINT = np.uint8((ord(".") - ord("0")) % 256)
-_LEAST, _ROOM = 4, 6  # characters of "0.00" and of "999.99"
+_MIN_LENGTH, _MAX_LENGTH = 4, 6  # characters of "0.00" and of "999.99"
 
 
 @dataclass(frozen=True, eq=False)
 class ParsedBatch:
-    """What B completions say.
+    """The parse results of B completions.
 
     Attributes:
-        controls: plans of those that hold one, in order, shape (valid.sum(), N, m).
-        valid: which hold one, shape (B,).
+        controls: the plans of the valid completions, in order, shape (valid.sum(), N, m).
+        valid: which completions hold a plan, shape (B,).
         verdicts: B parse verdicts.
     """
 
@@ -36,13 +38,13 @@ class ParsedBatch:
 
 
 def parse_completions(texts: Sequence[str], horizon: int, m: int = 1) -> ParsedBatch:
-    """Reads the plans out of B completions; never raises, whatever the texts."""
-    plans, read = np.empty((len(texts), horizon, m)), np.zeros(len(texts), dtype=bool)
+    """Parses the plans of B completions. No text makes it raise."""
+    plans, done = np.empty((len(texts), horizon, m)), np.zeros(len(texts), dtype=bool)
     if m == 1:
-        _read_plain(texts, plans, read)
+        _parse_standard(texts, plans, done)
     valid = np.ones(len(texts), dtype=bool)
     verdicts: list[Verdict] = ["ok"] * len(texts)
-    for i in np.flatnonzero(~read).tolist():
+    for i in np.flatnonzero(~done).tolist():
         parsed = parse_completion(texts[i], horizon, m)
         verdicts[i] = parsed.verdict
         if parsed.controls is None:
@@ -52,22 +54,22 @@ def parse_completions(texts: Sequence[str], horizon: int, m: int = 1) -> ParsedB
     return ParsedBatch(plans if valid.all() else plans[valid], valid, verdicts)
 
 
-def _read_plain(texts: Sequence[str], plans: Array, read: np.ndarray) -> None:
-    """Fills the plans (B, N, 1) of the texts that are written plainly, and marks these in ``read`` (B,)."""
+def _parse_standard(texts: Sequence[str], plans: Array, done: np.ndarray) -> None:
+    """Fills ``plans`` (B, N, 1) for the texts in standard form, and marks these in ``done`` (B,)."""
     horizon = plans.shape[1]
     bodies = {i: body for i, text in enumerate(texts) if (body := answer_region(text)[0]).count(",") == horizon - 1}
     if bodies:
         joined = ",".join(bodies.values()).encode("ascii", "replace") + b","
-        numbers, good = _read_numbers(np.frombuffer(joined, dtype=np.uint8))
+        numbers, well_formed = _parse_numbers(np.frombuffer(joined, dtype=np.uint8))
         rows = np.fromiter(bodies, dtype=np.intp, count=len(bodies))
         plans[rows] = numbers.reshape(-1, horizon, 1)
-        read[rows] = good.reshape(-1, horizon).all(axis=1)
+        done[rows] = well_formed.reshape(-1, horizon).all(axis=1)
 
 
-def _read_numbers(text: np.ndarray) -> tuple[Array, np.ndarray]:
-    """The number before each comma, and whether it is written ``-ddd.dd``, one blank before it at most.
+def _parse_numbers(text: np.ndarray) -> tuple[Array, np.ndarray]:
+    """The number before each comma, and whether it has the form ``-ddd.dd`` with at most one blank before it.
 
-    Numbers are read backwards from their comma: two decimals, the point, then digits until the number's start.
+    Numbers are parsed backwards from the comma: two decimals, the point, then digits up to the start of the number.
     """
     ends = np.flatnonzero(text == _COMMA)
     starts = np.empty_like(ends)
@@ -76,15 +78,17 @@ def _read_numbers(text: np.ndarray) -> tuple[Array, np.ndarray]:
     negative = text[starts] == _MINUS
     starts += negative
     length = ends - starts
-    at = ends + _ROOM
-    digits = np.concatenate([np.zeros(_ROOM, dtype=np.uint8), text]) - _ZERO  # what is no digit wraps to above 9
-    good = (length >= _LEAST) & (length <= _ROOM) & (digits[at - 3] == _POINT)
+    at = ends + _MAX_LENGTH
+    digits = (
+        np.concatenate([np.zeros(_MAX_LENGTH, dtype=np.uint8), text]) - _ZERO
+    )  # any other character wraps to a value above 9
+    well_formed = (length >= _MIN_LENGTH) & (length <= _MAX_LENGTH) & (digits[at - 3] == _POINT)
     value = np.zeros(len(ends), dtype=np.int32)
     for back, weight in ((1, 1), (2, 10), (4, 100), (5, 1_000), (6, 10_000)):
         digit = digits[at - back]
-        if back > _LEAST:
+        if back > _MIN_LENGTH:
             digit *= back <= length
-        good &= digit <= 9
+        well_formed &= digit <= 9
         value += digit * np.int32(weight)
-    numbers = value / 100  # one correctly rounded division: the very float that the text denotes
-    return np.negative(numbers, out=numbers, where=negative), good
+    numbers = value / 100  # one correctly rounded division: exactly the float of the text
+    return np.negative(numbers, out=numbers, where=negative), well_formed

@@ -1,7 +1,7 @@
-"""The text format: its tags, the prompt's instruction and the writer. `control_envs.text.parser` reads what it writes.
+"""The text format: tags, prompts and the writer of answers. `control_envs.text.parser` reads what it writes.
 
-A completion is ``<REASONING>free text</REASONING><CONTROLS>-1.62, -1.31, ...</CONTROLS>``. With several controls
-the rows are separated by semicolons: ``0.10, -0.20; 0.05, -0.10; ...``.
+A completion is ``<REASONING>free text</REASONING><CONTROLS>-1.62, -1.31, ...</CONTROLS>``. With several
+controls, semicolons separate the rows: ``0.10, -0.20; 0.05, -0.10; ...``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,21 @@ from numpy.typing import ArrayLike
 
 from control_envs.systems.base import System, shortest
 
+__all__ = [
+    "CONTROLS",
+    "DECIMALS",
+    "END_CONTROLS",
+    "END_REASONING",
+    "FORMAT_TAGS",
+    "MAX_CHARS",
+    "REASONING",
+    "answer_pattern",
+    "format_completion",
+    "format_controls",
+    "format_instruction",
+    "format_prompt",
+]
+
 REASONING, END_REASONING = "<REASONING>", "</REASONING>"
 CONTROLS, END_CONTROLS = "<CONTROLS>", "</CONTROLS>"
 FORMAT_TAGS = (END_REASONING, CONTROLS, END_CONTROLS)
@@ -19,12 +34,12 @@ DECIMALS = 2
 
 
 def format_prompt(system: System, x0: ArrayLike, precision: int = DECIMALS) -> str:
-    """The control problem as plain ASCII text; it alone tells all that a plan needs.
+    """The control problem as plain ASCII text, with everything needed to plan.
 
     Args:
         system: the plant, with its settings.
-        x0: the state to start from, shape (n,).
-        precision: decimals of a state that lies on that grid; any other state is printed with all its digits.
+        x0: the initial state, shape (n,).
+        precision: decimals of the state; a value that needs more is printed with all its digits.
 
     Raises:
         ValueError: x0 has the wrong shape or is not finite.
@@ -48,7 +63,7 @@ def format_prompt(system: System, x0: ArrayLike, precision: int = DECIMALS) -> s
 
 
 def format_instruction(system: System) -> str:
-    """The sentence of the prompt that says what the parser will accept."""
+    """The sentence of the prompt that describes the answer format."""
     if system.m == 1:
         numbers = f"{system.horizon} numbers separated by commas"
     else:
@@ -58,29 +73,33 @@ def format_instruction(system: System) -> str:
 
 
 def answer_pattern(system: System, decimals: int = DECIMALS) -> str:
-    """A regular expression of whole answers, for engines that keep a model to one (structured output).
+    """A regular expression for whole answers, for engines that constrain generation (structured output).
 
-    Every text that it matches has the verdict "ok", and every answer that `format_completion` writes from a reasoning
-    without "<" matches. It holds no look-around and no lazy quantifier, so that any engine can compile it.
+    Every text that it matches has the verdict "ok". It matches every answer that `format_completion` writes from a
+    reasoning without "<". It has no look-around and no lazy quantifier, so that any engine can compile it.
     """
     number = rf"-?[0-9]{{1,4}}\.[0-9]{{1,{decimals}}}"
     row = rf"{number}(, {number}){{{system.m - 1}}}" if system.m > 1 else number
-    between = ", " if system.m == 1 else "; "
-    rows = rf"{row}({between}{row}){{{system.horizon - 1}}}"
+    separator = ", " if system.m == 1 else "; "
+    rows = rf"{row}({separator}{row}){{{system.horizon - 1}}}"
     return f"{REASONING}[^<]*{END_REASONING}{CONTROLS}{rows}{END_CONTROLS}"
 
 
 def format_controls(controls: ArrayLike, decimals: int = DECIMALS) -> str:
-    """Controls (N, m) as the text between the tags."""
+    """Controls (N, m) as the text between the tags.
+
+    Raises:
+        ValueError: not two axes, or a control that is not finite.
+    """
     rows = np.asarray(controls, dtype=np.float64)
     if rows.ndim != 2 or not np.all(np.isfinite(rows)):
         raise ValueError(f"controls must be finite and of shape (N, m), not {rows.shape}")
-    between = ", " if rows.shape[1] == 1 else "; "
-    return between.join(", ".join(_fixed(value, decimals) for value in row) for row in rows.tolist())
+    separator = ", " if rows.shape[1] == 1 else "; "
+    return separator.join(", ".join(_fixed(value, decimals) for value in row) for row in rows.tolist())
 
 
 def format_completion(controls: ArrayLike, reasoning: str = "", decimals: int = DECIMALS) -> str:
-    """A whole answer; `parse_completion` reads back the controls rounded to ``decimals``."""
+    """A whole answer; `parse_completion` returns its controls, rounded to ``decimals``."""
     return f"{REASONING}{reasoning}{END_REASONING}{CONTROLS}{format_controls(controls, decimals)}{END_CONTROLS}"
 
 
@@ -90,7 +109,7 @@ def _fixed(value: float, decimals: int) -> str:
 
 
 def _decimal(value: float, decimals: int) -> str:
-    """A fixed number of decimals where they suffice, otherwise all digits."""
+    """A fixed number of decimals if they suffice, otherwise all digits."""
     text = _fixed(float(value), decimals)
     return text if float(text) == value else shortest(value)
 

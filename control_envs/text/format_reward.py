@@ -1,13 +1,15 @@
-"""The reward for keeping to the format: all of it, or tag by tag."""
+"""Format rewards: for the exact format, or tag by tag."""
 
 from __future__ import annotations
 
 from control_envs.rewards import FormatReward
 from control_envs.text.format import CONTROLS, END_CONTROLS, END_REASONING, FORMAT_TAGS, MAX_CHARS
 
+__all__ = ["approximate_format_reward", "exact_format_reward", "is_exact_format"]
+
 
 def is_exact_format(text: str) -> bool:
-    """Whether each tag stands once and in order, with only blanks between the parts and after the last."""
+    """Whether each tag occurs once and in order, with only blanks between the parts and after the last."""
     if len(text) > MAX_CHARS or any(text.count(tag) != 1 for tag in FORMAT_TAGS):
         return False
     _, _, rest = text.partition(END_REASONING)
@@ -17,12 +19,12 @@ def is_exact_format(text: str) -> bool:
 
 
 def exact_format_reward(text: str, spec: FormatReward) -> float:
-    """The reward for the full format, or 0."""
+    """The reward for the exact format, or 0."""
     return spec.exact if is_exact_format(text) else 0.0
 
 
 def approximate_format_reward(text: str, spec: FormatReward) -> float:
-    """The sum over the three format tags of what each earns: found exactly once, or not."""
+    """The sum over the three format tags: each is rewarded if it occurs exactly once, else penalised."""
     text = text[:MAX_CHARS]
     return sum(
         found if text.count(tag) == 1 else spec.missing for tag, found in zip(FORMAT_TAGS, spec.found, strict=True)

@@ -1,4 +1,4 @@
-"""The parser: a completion's text to controls, or to a verdict that says why it holds none."""
+"""The parser of completions: text to controls, or to a verdict that names the error."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 from control_envs.text.format import CONTROLS, END_CONTROLS, MAX_CHARS
 from control_envs.utils.types import Array
 
+__all__ = ["Parsed", "Verdict", "answer_region", "parse_completion"]
+
 Verdict = Literal[
     "ok", "missing_tags", "duplicate_answer", "empty", "not_a_number", "non_finite", "wrong_count", "too_long"
 ]
 
-# Possessive quantifiers: whatever the text, a match never backtracks, so it takes linear time.
+# Possessive quantifiers: a match never backtracks, so that it takes linear time for every text.
 _BLANK = r"[ \t\r\n]*+"
 _NUMBER = r"[+-]?+(?:(?:[0-9]{1,40}+(?:\.[0-9]{0,40}+)?+|\.[0-9]{1,40}+)(?:[eE][+-]?+[0-9]{1,9}+)?+|nan|inf(?:inity)?+)"
 _ROW = rf"{_NUMBER}(?:{_BLANK},{_BLANK}{_NUMBER})*+"
@@ -25,20 +27,20 @@ _MANY_CONTROLS = re.compile(rf"{_ROW}(?:{_BLANK};{_BLANK}{_ROW})*+", re.ASCII | 
 
 @dataclass(frozen=True, eq=False)
 class Parsed:
-    """What a completion says: ``controls`` of shape (N, m) if the verdict is "ok", else None."""
+    """A parse result: ``controls`` of shape (N, m) if the verdict is "ok", else None."""
 
     controls: Array | None
     verdict: Verdict
 
 
 def parse_completion(text: str, horizon: int, m: int = 1) -> Parsed:
-    """Reads the plan out of a completion. Never raises, never evaluates, takes linear time.
+    """Parses the plan of a completion in linear time. It never raises an error and never evaluates code.
 
     Verdicts:
         ok: exactly one answer of ``horizon`` rows of m finite numbers.
         too_long: more than `MAX_CHARS` characters.
         missing_tags: no ``<CONTROLS>...</CONTROLS>``.
-        duplicate_answer: a controls tag stands more than once.
+        duplicate_answer: a controls tag occurs more than once.
         empty: nothing between the tags.
         not_a_number: something other than ASCII decimal numbers (of at most 40 digits) and their separators.
         non_finite: ``nan``, ``inf``, or a number that overflows.
@@ -62,7 +64,7 @@ def parse_completion(text: str, horizon: int, m: int = 1) -> Parsed:
 
 
 def answer_region(text: str) -> tuple[str, Verdict]:
-    """The text between the answer's tags and "ok", or "" and why there is none."""
+    """The text between the controls tags and "ok", or "" and the verdict that names the error."""
     if len(text) > MAX_CHARS:
         return "", "too_long"
     opened, closed = text.count(CONTROLS), text.count(END_CONTROLS)

@@ -1,4 +1,4 @@
-"""From text to reward, a batch at a time: parse, simulate, score."""
+"""Scores of batches of completions: parse, simulate, score."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from control_envs.text.batch_parser import parse_completions
 from control_envs.text.parser import Verdict
 from control_envs.utils.types import Array
 
-CHUNK = 2048  # completions worked on at a time: what passes between the steps stays in the processor's caches
+__all__ = ["CHUNK", "TextScores", "invalid_terms", "score_completions"]
+
+CHUNK = 2048  # completions scored at a time: intermediate arrays then fit the processor's caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +28,12 @@ class TextScores:
 
     Attributes:
         total: the environment's reward, shape (B,).
-        terms: reward terms, each (B,), 0 where a term does not apply; the sum over terms is the total before
-            the floor. Texts without a plan have their whole score under "no_answer" or "wrong_count".
+        terms: reward terms, each (B,), 0 where a term does not apply; their sum is the total before the floor. A text
+            without a plan has its whole score under "no_answer" or "wrong_count".
         verdicts: B parse verdicts.
         valid: which texts hold a plan, shape (B,).
-        trajectory: the trajectories of the valid ones, batch shape (valid.sum(),).
-        metrics: their measures.
+        trajectory: the trajectories of the valid texts, batch shape (valid.sum(),).
+        metrics: their metrics.
     """
 
     total: Array
@@ -43,7 +45,7 @@ class TextScores:
 
 
 def invalid_terms(verdict: Verdict, spec: RewardSpec) -> dict[str, float]:
-    """The one reward term of a text that holds no plan."""
+    """The only reward term of a text without a plan."""
     return {"wrong_count": spec.wrong_count} if verdict == "wrong_count" else {"no_answer": spec.no_answer}
 
 
@@ -55,16 +57,16 @@ def score_completions(
     training_progress: float = 0.0,
     compiled: bool = False,
 ) -> TextScores:
-    """Scores each completion from its own row's initial state.
+    """Scores completions, each from its own initial state.
 
     Args:
         system: the plant.
-        x0: initial states, shape (B, n), one for each completion.
+        x0: initial states, shape (B, n), one per completion.
         completions: B texts.
         reward_version: a key of `control_envs.rewards.REWARDS`.
-        training_progress: in [0, 1], for versions that shape their terms.
-        compiled: fly and measure by compiled loops (numba, the extra ``fast``), which take about a second to compile
-            for each plant; scores are the same up to rounding.
+        training_progress: in [0, 1], for versions whose terms depend on it.
+        compiled: use compiled loops (numba, the extra ``fast``). Compiling takes about a second for each plant. Scores
+            are the same up to rounding.
 
     Raises:
         ValueError: x0 is not (B, n) for B completions.
@@ -73,7 +75,7 @@ def score_completions(
     x0 = np.asarray(x0, dtype=np.float64)
     if x0.shape != (len(completions), system.n):
         raise ValueError(f"x0 has shape {x0.shape}: {len(completions)} completions need one row of {system.n} each")
-    spec, simulate_batch = get_reward(reward_version), simulate_compiled if compiled else _apply
+    spec, simulate_batch = get_reward(reward_version), simulate_compiled if compiled else _simulate_and_measure
     chunks = [
         _score_chunk(system, x0[i : i + CHUNK], completions[i : i + CHUNK], spec, training_progress, simulate_batch)
         for i in range(0, max(len(x0), 1), CHUNK)
@@ -81,7 +83,7 @@ def score_completions(
     return chunks[0] if len(chunks) == 1 else _join(chunks)
 
 
-def _apply(system: System, x0: Array, controls: Array) -> tuple[Trajectory, Metrics]:
+def _simulate_and_measure(system: System, x0: Array, controls: Array) -> tuple[Trajectory, Metrics]:
     trajectory = simulate(system, x0, controls)
     return trajectory, measure(trajectory)
 
@@ -111,18 +113,18 @@ def _score_chunk(
 
 
 def _join(chunks: Sequence[TextScores]) -> TextScores:
-    first, join = chunks[0], np.concatenate
+    join = np.concatenate
     trajectories = [c.trajectory for c in chunks]
     return TextScores(
         join([c.total for c in chunks]),
-        {name: join([c.terms[name] for c in chunks]) for name in first.terms},
+        {name: join([c.terms[name] for c in chunks]) for name in chunks[0].terms},
         [verdict for c in chunks for verdict in c.verdicts],
         join([c.valid for c in chunks]),
         Trajectory(
             trajectories[0].system,
-            join([f.x for f in trajectories]),
-            join([f.u for f in trajectories]),
-            join([f.u_written for f in trajectories]),
+            join([t.x for t in trajectories]),
+            join([t.u for t in trajectories]),
+            join([t.u_written for t in trajectories]),
         ),
         Metrics(**{f.name: join([getattr(c.metrics, f.name) for c in chunks]) for f in fields(Metrics)}),
     )

@@ -1,1 +1,1 @@
-"""What everybody may use and that uses nobody: optional packages, whole files, commands, tables."""
+"""Helpers that depend on no other sub-package: optional packages, atomic file writes, commands, tables."""

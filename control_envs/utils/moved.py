@@ -1,4 +1,4 @@
-"""Old names of modules and of what is in them, kept for one minor version: each warns once and leads to the new one."""
+"""Old names of modules and their members, kept for one minor version; each gives a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-GONE_WITH = "0.3"
+__all__ = ["MovedModules", "keep_old_modules", "old_names"]
+
+REMOVED_IN = "0.3"
 
 
 class MovedModules(MetaPathFinder, Loader):
@@ -19,34 +21,34 @@ class MovedModules(MetaPathFinder, Loader):
 
     Args:
         places: old dotted name to new one.
-        renamed: names inside them that are called otherwise today, old to new.
+        renamed: members with a new name, old to new.
     """
 
     def __init__(self, places: Mapping[str, str], renamed: Mapping[str, str]):
         self._places, self._renamed = places, renamed
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The module by its old name, or None for any other."""
+        """The spec of a module with an old name; None for any other."""
         return ModuleSpec(fullname, self) if fullname in self._places else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Warns, and lets the old module's names be looked up in the new one."""
+        """Warns, and looks up the old module's names in the new one."""
         new = self._places[module.__name__]
         _warn(module.__name__, new, stacklevel=2)  # frames of the import system are not counted
         vars(module)["__getattr__"] = lambda name: getattr(import_module(new), self._renamed.get(name, name))
 
 
 def keep_old_modules(places: Mapping[str, str], renamed: Mapping[str, str]) -> None:
-    """Lets modules be imported by the names that they had; arguments as for `MovedModules`."""
+    """Keeps old module names importable; arguments as for `MovedModules`."""
     sys.meta_path.append(MovedModules(places, renamed))
 
 
 def old_names(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` for names that it had.
+    """A module's ``__getattr__`` for names that it no longer has.
 
     Args:
         module: the module's ``__name__``.
-        places: old name to the new one, dotted in full.
+        places: old name to full dotted new name.
     """
 
     def find(name: str) -> Any:
@@ -60,5 +62,5 @@ def old_names(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
 
 
 def _warn(old: str, new: str, stacklevel: int) -> None:
-    message = f"{old} is now {new}; the old name goes with version {GONE_WITH}"
+    message = f"{old} is now {new}; the old name will be removed in version {REMOVED_IN}"
     warnings.warn(message, DeprecationWarning, stacklevel=stacklevel + 1)

@@ -1,16 +1,18 @@
-"""Optional dependencies, asked for where they are used."""
+"""Optional dependencies, imported where they are used."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
 
+__all__ = ["need"]
+
 
 def need(module: str, extra: str) -> ModuleType:
     """Imports an optional module.
 
     Raises:
-        ImportError: its package is not installed; the message is one line that names the cure.
+        ImportError: its package is not installed; the message names the extra to install.
     """
     package = module.partition(".")[0]
     try:
@@ -18,6 +20,6 @@ def need(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        cure = f"{package} is not installed: run  pip install 'control-grpo[{extra}]'"
-        raise ImportError(cure, name=package) from None
+        message = f"{package} is not installed: run  pip install 'control-grpo[{extra}]'"
+        raise ImportError(message, name=package) from None
     return import_module(module)

@@ -1,4 +1,4 @@
-"""The environments' pages, in the manner of Gymnasium's: one a plant, made from its `System` and the environments."""
+"""Generates one page per environment, in Gymnasium's style, from the plant's `System` and the environment classes."""
 
 import inspect
 import io
@@ -19,12 +19,12 @@ from control_envs.envs import ControlEnv, TextControlEnv, TrajectoryEnv
 from control_envs.utils.tables import table
 
 TEMPLATE = Path(__file__).with_name("environment.md")
-SHOWN = 110  # characters of a completion
+SHOWN = 110  # characters of a completion on the page
 SETTINGS = ("dt", "horizon", "x_bounds", "u_bounds", "x0_bounds", "Q", "R")
 
 
 def navigation() -> list:
-    """The navigation's entries."""
+    """The entries of the navigation."""
     return [
         "environments/index.md",
         *({heading(system): f"environments/{name}.md"} for name, system in SYSTEMS.items()),
@@ -32,7 +32,7 @@ def navigation() -> list:
 
 
 def pages() -> Iterator[tuple[str, str | bytes]]:
-    """Each page's and picture's path in the site, and its content."""
+    """The path in the site and the content of each page and picture."""
     yield "environments/index.md", overview()
     for name, system in SYSTEMS.items():
         env, completion = rolled_out(system)
@@ -49,7 +49,7 @@ def heading(system: System) -> str:
 
 
 def rolled_out(system: System) -> tuple[gym.Env, str]:
-    """A text environment after its first episode, seed 0, answered with LQR's plan; and that answer."""
+    """A text environment after one episode with seed 0 and LQR's plan, and the completion with that plan."""
     env = gym.make(env_id(system.name, text=True), render_mode="rgb_array", disable_env_checker=True)
     _, info = env.reset(seed=0)
     plan = simulate_feedback(system, info["x0"], lqr(system)[0], decimals=2).u
@@ -59,17 +59,17 @@ def rolled_out(system: System) -> tuple[gym.Env, str]:
 
 
 def picture(env: gym.Env) -> bytes:
-    """What the environment renders, as PNG."""
+    """The environment's rendering as PNG."""
     file = io.BytesIO()
     imsave(file, env.render())
     return file.getvalue()
 
 
-# -- one page ------------------------------------------------------------------------------------------------
+# -- a page --------------------------------------------------------------------------------------------------
 
 
 def page(system: System, env: gym.Env, completion: str) -> str:
-    """A plant's page: the template beside this file, filled in."""
+    """A plant's page, from the template beside this file."""
     numeric, text = env_id(system.name), env_id(system.name, text=True)
     box = gym.make(numeric, disable_env_checker=True)
     prompt, _ = gym.make(text, disable_env_checker=True).reset(seed=0)
@@ -99,23 +99,23 @@ def page(system: System, env: gym.Env, completion: str) -> str:
 
 
 def about(system: System) -> str:
-    """The docstring of the plant's file, and what a variant differs in from the plant it is one of."""
+    """The docstring of the plant's file; for a variant, also a table of how it differs from the base plant."""
     text = inspect.cleandoc(sys.modules[system.vector_field.__module__].__doc__ or "")
     base = next(other for other in SYSTEMS.values() if other.title == system.title)
     if base is system:
         return text
-    own, its = system.to_dict(), base.to_dict()
+    changed, default = system.to_dict(), base.to_dict()
     rows = [
         [f"`{key}`", f"`{plain(getattr(base, key))}`", f"`{plain(getattr(system, key))}`"]
         for key in SETTINGS
-        if own[key] != its[key]
+        if changed[key] != default[key]
     ]
-    differs = f"What differs from [{env_id(base.name)}]({base.name}.md):"
-    return "\n\n".join([text, differs, table(["setting", "there", "here"], rows)])
+    differs = f"Differences from [{env_id(base.name)}]({base.name}.md):"
+    return "\n\n".join([text, differs, table(["setting", base.name, system.name], rows)])
 
 
 def parameters(system: System) -> str:
-    """The vector field's parameters and the ranges that variations draw from."""
+    """A table of the vector field's parameters and the ranges of their variations."""
     if not system.params:
         return ""
     ranges = {name: "{:g} to {:g}".format(*span) for name, span in system.param_ranges.items()}
@@ -124,7 +124,7 @@ def parameters(system: System) -> str:
 
 
 def quantities(system: System) -> str:
-    """States and controls with their units, boxes and initial boxes."""
+    """A table of states and controls with units, bounds and bounds of initial states."""
     units = [unit or "-" for unit in system.state_units]
     rows = [
         [f"x{i + 1}", name, unit, interval(box), interval(start)]
@@ -136,11 +136,11 @@ def quantities(system: System) -> str:
         [f"u{i + 1}" if system.m > 1 else "u", name, "-", interval(box), "-"]
         for i, (name, box) in enumerate(zip(system.control_names, system.u_bounds, strict=True))
     ]
-    return table(["symbol", "name", "unit", "to keep within", "starts within"], rows)
+    return table(["symbol", "name", "unit", "bounds", "initial values"], rows)
 
 
 def arguments(system: System) -> str:
-    """What `gym.make` takes: the environments' own arguments, then the plant's settings."""
+    """A table of the arguments of `gym.make`: those of the environments, then the plant's settings."""
     rows = []
     for kind, where in ((TrajectoryEnv, "both"), (ControlEnv, "numbers"), (TextControlEnv, "text")):
         defaults = inspect.signature(kind).parameters
@@ -156,14 +156,14 @@ def arguments(system: System) -> str:
 
 
 def described(kind: type) -> dict[str, str]:
-    """Each argument's sentence in a class's docstring."""
+    """The description of each argument in a class's docstring."""
     sections = griffe.Docstring(inspect.getdoc(kind) or "").parse("google", warnings=False)
     found = (p for section in sections if section.kind.value == "parameters" for p in section.value)
     return {p.name: " ".join(p.description.split()).replace("``", "`").replace("|", r"\|") for p in found}
 
 
 def overview() -> str:
-    """The page that shows all of them."""
+    """The overview page of all environments."""
     cards = "\n\n".join(
         f"-   [![{heading(s)}]({name}.png)]({name}.md)\n\n    **[{heading(s)}]({name}.md)**\n\n"
         f"    `{env_id(name)}`, `{env_id(name, text=True)}`"
@@ -179,9 +179,9 @@ hide: [toc]
 
 # Environments
 
-Every plant is two Gymnasium environments: one with numbers in and out, one control a step; and one with text in and
-out, where an action is a completion that holds a whole plan. Each page below is made from the plant's definition;
-a plant of your own is one definition as well ([an example](../../examples/custom_plant.py)).
+Each plant has two Gymnasium environments. In the numeric one, an action is the control of one step. In the text one, an
+action is a completion with a whole plan. The pages below are generated from the plants' definitions; your own plant
+needs one definition too ([an example](../../examples/custom_plant.py)).
 
 <div class="grid cards" markdown>
 
@@ -197,12 +197,12 @@ a plant of your own is one definition as well ([an example](../../examples/custo
 
 
 def interval(bounds: np.ndarray) -> str:
-    """Bounds as an interval."""
+    """Bounds as text, such as "[-1, 1]"."""
     return "[{:g}, {:g}]".format(*bounds)
 
 
 def plain(value: object) -> str:
-    """A setting as one would write it: a diagonal matrix by its diagonal."""
+    """A setting as text, a diagonal matrix by its diagonal."""
     if not isinstance(value, np.ndarray):
         return f"{value:g}" if isinstance(value, float) else str(value)
     if value.shape[0] == value.shape[1] and np.array_equal(value, np.diag(np.diag(value))):
@@ -211,5 +211,5 @@ def plain(value: object) -> str:
 
 
 def text_space(space: gym.spaces.Text) -> str:
-    """A text space without its hundred characters."""
+    """A text space as text, without the list of its characters."""
     return f"Text({space.min_length}, {space.max_length}, charset=ASCII)"

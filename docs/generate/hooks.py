@@ -1,7 +1,7 @@
-"""MkDocs hooks: pages that are made from the code while the site is built, and links that work on the forge and here.
+"""MkDocs hooks: they generate pages from the code, and rewrite links so that they work in the repository and the site.
 
-The README, the changelog and CONTRIBUTING.md become pages. A page's link to any other file of the repository
-(`../examples/random_policy.py`) leads to a page with that file's text.
+README.md, ARCHITECTURE.md, CHANGELOG.md and CONTRIBUTING.md become pages. A link to any other file of the repository
+(`../examples/random_policy.py`) leads to a page with the text of that file.
 """
 
 import posixpath
@@ -14,14 +14,19 @@ import reference
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[2]
-FROM_ROOT = {"README.md": "index.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+FROM_ROOT = {
+    "README.md": "index.md",
+    "ARCHITECTURE.md": "architecture.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 NOTEBOOKS = ("rewards_story",)
 EXAMPLES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "examples").glob("*.py"))]
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(?=[)#])")
 
 
 def on_config(config):
-    """Puts the generated pages into the navigation, where mkdocs.yml names their folder."""
+    """Adds the generated pages to the navigation, where mkdocs.yml names their folder."""
     generated = {
         "environments/": environments.navigation(),
         "api/": reference.navigation(),
@@ -55,13 +60,13 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Turns links between files of the repository into links between pages."""
+    """Rewrites links between files of the repository as links between pages."""
     uri = page.file.src_uri
     return LINK.sub(lambda link: posixpath.relpath(_target(uri, link[1]), posixpath.dirname(uri) or "."), markdown)
 
 
 def _sources(uri: str, text: str) -> list[str]:
-    """The repository's files outside docs/ that a page links to, as paths from its root."""
+    """The files outside docs/ that a page links to, as paths from the repository's root."""
     paths = [_in_repository(uri, link) for link in LINK.findall(text)]
     return [
         path for path in paths if not path.startswith("docs/") and path not in FROM_ROOT and (ROOT / path).is_file()
@@ -69,13 +74,13 @@ def _sources(uri: str, text: str) -> list[str]:
 
 
 def _in_repository(uri: str, link: str) -> str:
-    """Where a page's link leads, as a path from the repository's root."""
+    """The target of a page's link, as a path from the repository's root."""
     folder = "" if uri in FROM_ROOT.values() else posixpath.join("docs", posixpath.dirname(uri))
     return posixpath.normpath(posixpath.join(folder, link))
 
 
 def _target(uri: str, link: str) -> str:
-    """The same as a path from the site's root."""
+    """The target of a page's link, as a path from the site's root."""
     path = _in_repository(uri, link)
     if path in FROM_ROOT:
         return FROM_ROOT[path]

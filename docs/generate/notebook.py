@@ -1,6 +1,6 @@
-"""A notebook as a page: its text, its code, and the outputs that are stored in it.
+"""Converts a notebook to a page: its text, code and stored outputs.
 
-python docs/generate/notebook.py docs/rewards_story.ipynb     # runs it, and stores its outputs in it
+python docs/generate/notebook.py docs/rewards_story.ipynb     # runs the notebook and stores its outputs
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
-    """The page's path in the site and its Markdown, and the same of its pictures (PNG)."""
+    """The path in the site and the content of the page (Markdown) and of its pictures (PNG)."""
     parts = []
     for i, cell in enumerate(json.loads(path.read_text())["cells"]):
         source = "".join(cell["source"])
@@ -25,7 +25,7 @@ def pages(path: Path) -> Iterator[tuple[str, str | bytes]]:
             if "image/png" in data:
                 uri = f"{path.stem}/{i}_{j}.png"
                 yield uri, b64decode("".join(data["image/png"]))
-                parts.append(f"![what the code above draws]({uri}){{ .drawn }}")
+                parts.append(f"![output of the code above]({uri}){{ .drawn }}")
             else:
                 parts.append(_text(output, data))
     yield f"{path.stem}.md", "\n\n".join(parts) + "\n"
@@ -38,7 +38,7 @@ def _text(output: dict[str, Any], data: dict[str, Any]) -> str:
 
 
 def run(path: Path) -> None:
-    """Runs a notebook and stores its outputs in it, without the times at which its cells ran."""
+    """Runs a notebook and stores its outputs, without the times at which cells ran."""
     import nbformat
     from nbclient import NotebookClient
 

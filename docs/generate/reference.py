@@ -1,4 +1,4 @@
-"""The API's pages: one a public module, from its docstrings, by mkdocstrings."""
+"""Generates the API pages: one per public module, from its docstrings, with mkdocstrings."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def modules(package: str) -> list[str]:
 
 
 def navigation() -> list:
-    """The navigation's entries."""
+    """The entries of the navigation."""
     return [
         {package: [_uri(package), *({name.partition(".")[2]: _uri(name)} for name in modules(package))]}
         for package in PACKAGES
@@ -24,7 +24,7 @@ def navigation() -> list:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """Each page's path in the site, and its Markdown."""
+    """The path in the site and the Markdown of each page."""
     for package in PACKAGES:
         rows = [
             f"| [{name}]({_uri(name).removeprefix(f'api/{package}/')}) | {summary(name)} |" for name in modules(package)
@@ -36,7 +36,7 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def summary(name: str) -> str:
-    """The first sentence of a module's docstring."""
+    """The first paragraph of a module's docstring, on one line."""
     path = ROOT / Path(*name.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     text = ast.get_docstring(ast.parse(path.read_text())) or ""

@@ -1,4 +1,4 @@
-"""The rewards' part of an environment's page: every version's terms and its score of one trajectory, and the history."""
+"""The rewards section of an environment's page: terms and a score for each version, and the version history."""
 
 import inspect
 import re
@@ -9,15 +9,16 @@ from control_envs.utils.tables import table
 
 
 def rewards_section(trajectory: Trajectory) -> str:
-    """Markdown, with a tab for each version; the default's stands first."""
+    """The section in Markdown, with one tab per version, the default version first."""
     versions = sorted(REWARDS, key=lambda version: version != DEFAULT_VERSION)
     tabs = "\n\n".join(
         f'=== "{version}"\n\n{indented(version_text(REWARDS[version], trajectory))}' for version in versions
     )
     return f"""## Rewards
 
-A step's reward is what it adds to the running score, so that an episode's return is the score of its trajectory.
-`reward_version` chooses one of these (the default is `{DEFAULT_VERSION}`). The last column is the picture's trajectory.
+The reward of a step is the increase of the running score, so that the return of an episode is the score of its
+trajectory. `reward_version` chooses the version (default `{DEFAULT_VERSION}`). The last column is the score of the
+trajectory in the picture above.
 
 {tabs}
 
@@ -27,7 +28,7 @@ A step's reward is what it adds to the running score, so that an episode's retur
 
 
 def version_text(spec: RewardSpec, trajectory: Trajectory) -> str:
-    """One version: its terms as a table, and what else it says."""
+    """One version: its terms as a table, then its bounds and constants."""
     result = score(trajectory, spec.version)
     rows = [
         [f"`{name}`", first_line(term.func), settings(term.keywords), f"{float(result.terms[name]):.2f}"]
@@ -39,25 +40,25 @@ def version_text(spec: RewardSpec, trajectory: Trajectory) -> str:
 
 
 def around(spec: RewardSpec) -> str:
-    """What a version says beside its terms."""
+    """The bounds of a version, and its scores and rewards for the format."""
     low, high = spec.bounds
     form = spec.format
     found = ", ".join(f"{value:+g}" for value in form.found)
     return (
-        f"Scores of plans lie in [{low:g}, {high:g}]; a text without a plan scores {spec.no_answer:g}, one with "
-        f"the wrong number of controls {spec.wrong_count:g}. Rewards for the format, which training adds and the "
-        f"environment does not: {form.exact:g} for the whole format; {found} for the three tags, {form.missing:g} for "
-        "each that is amiss."
+        f"Scores of plans lie in [{low:g}, {high:g}]. A text without a plan scores {spec.no_answer:g}, a plan with the "
+        f"wrong number of controls {spec.wrong_count:g}. Training adds rewards for the format, the environment does "
+        f"not: {form.exact:g} for the exact format; {found} for the three tags, {form.missing:g} for each missing or "
+        "repeated tag."
     )
 
 
 def settings(keywords: dict[str, object]) -> str:
-    """A term's constants."""
+    """The constants of a term."""
     return f"`{', '.join(f'{name}={value}' for name, value in keywords.items())}`" if keywords else ""
 
 
 def first_line(function) -> str:
-    """A docstring's first line."""
+    """The first line of a function's docstring."""
     return inspect.getdoc(function).partition("\n")[0].replace("``", "`").replace("|", r"\|")
 
 
@@ -69,5 +70,5 @@ def history() -> str:
 
 
 def indented(text: str) -> str:
-    """Text inside a tab."""
+    """Text indented for a tab."""
     return "\n".join(f"    {line}".rstrip() for line in text.splitlines())

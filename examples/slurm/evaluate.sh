@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs beside all classical policies; every argument goes to llm_agent.compare.
+# Compares runs with all classical policies; all arguments go to llm_agent.compare.
 #   sbatch examples/slurm/evaluate.sh runs/qwen --system double_integrator --sampled
 #   DRY_RUN=1 bash examples/slurm/evaluate.sh runs/qwen
 #SBATCH --job-name=control-compare

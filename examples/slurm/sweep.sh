@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A hyperparameter search as a job array: every task works on one study, kept in a file that all nodes see.
+# Hyperparameter search as a job array: all tasks share one study, stored in a file that all nodes can read.
 #   sbatch --array 0-15 examples/slurm/sweep.sh grpo --sft-from runs/sft --trials 64
 #   DRY_RUN=1 bash examples/slurm/sweep.sh grpo --sft-from runs/sft --trials 64
-# A task that dies is made up for by the others; the same command goes on with the study.
+# If a task fails, the others run its remaining trials. The same command continues the study.
 #SBATCH --job-name=control-tune
 #SBATCH --array=0-7
 #SBATCH --gpus-per-node=1

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# GRPO on one or more nodes; every argument goes to train_grpo.
+# GRPO on one or more nodes; all arguments go to llm_agent.train_grpo.
 #   sbatch --nodes 2 examples/slurm/train.sh --config qwen3-4b --output-dir runs/qwen
-#   DRY_RUN=1 bash examples/slurm/train.sh --config qwen3-4b     # prints what would be run
-# A job that was stopped goes on with: sbatch --nodes 2 examples/slurm/train.sh --resume --output-dir runs/qwen
+#   DRY_RUN=1 bash examples/slurm/train.sh --config qwen3-4b     # prints the command without running it
+# To continue a stopped job: sbatch --nodes 2 examples/slurm/train.sh --resume --output-dir runs/qwen
 #SBATCH --job-name=control-grpo
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
@@ -27,7 +27,7 @@ if [[ -n ${DRY_RUN:-} ]]; then
   echo "srun (one task a node): ${launch[*]} --machine_rank NODE -m llm_agent.train_grpo $*"
   exit
 fi
-# Each node's task knows its own rank only once it runs.
+# A task's node rank is known only when the task runs.
 # shellcheck disable=SC2016
 srun bash -c 'rank=$SLURM_NODEID; n=$1; shift; exec "${@:1:n}" --machine_rank "$rank" -m llm_agent.train_grpo "${@:n+1}"' \
   launch "${#launch[@]}" "${launch[@]}" "$@"

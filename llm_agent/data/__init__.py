@@ -1,1 +1,1 @@
-"""Data: demonstrations, prompts, and what a completion's reasoning says."""
+"""Data: demonstrations, prompts, reasoning texts, and export to Parquet."""

@@ -1,20 +1,19 @@
-"""Demonstrations for SFT and prompts for GRPO, from seeded initial states of disjoint splits.
+"""Demonstrations for SFT, from seeded initial states of disjoint splits.
 
-Two kinds of demonstrations:
+There are two kinds of demonstrations:
 
-* ``expert``: saturated LQR; where it breaks a bound, the cheapest LQR of a range of control weights that keeps to
-  all of them.
-* ``varied``: state feedback u = -K x whose gains are drawn at random around LQR's for each demonstration and
-  stated in the reasoning. SFT on these is the average of its teachers; which law to state is then a small decision
-  that carries most of the reward's variance, and that GRPO can learn.
+* ``expert``: saturated LQR. Where LQR violates a bound, the cheapest feasible LQR among several control weights.
+* ``varied``: state feedback u = -K x. The gains K are drawn at random around LQR's for each demonstration and stated
+  in the reasoning. SFT then learns the average of these gains. Which gains to state becomes a small decision that
+  carries most of the reward's variance, and that GRPO can learn.
 
-Demonstrations may be perturbed, for a model that has only seen clean plans takes its own errors for part of the plan
-and adds to them. Errors are added to the controls that are written, and what is taught at each control either
+Demonstrations may be perturbed. A model trained only on clean plans treats its own errors as part of the plan and adds
+to them. Perturbed demonstrations therefore add errors to the written controls. The target at each control either
 
-* ``ignores`` them: it is the law's plan as if there were none, so that a control is computed from the problem and the
-  law rather than continued from the controls before it; or
-* ``answers`` them: it is the law's control at the state that the errors led to (DART: Laskey et al., "Noise injection
-  for robust imitation learning", arXiv 1703.09327).
+* ``ignores`` the errors: it is the control of the unperturbed plan, so that the model learns to compute a control from
+  the problem and the gains, not to continue the controls before it; or
+* ``answers`` the errors: it is the feedback control at the state that the errors led to (DART: Laskey et al., "Noise
+  injection for robust imitation learning", arXiv 1703.09327).
 """
 
 from __future__ import annotations
@@ -27,24 +26,33 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from baselines.controllers.lqr import lqr, simulate_feedback
-from control_envs import (
-    System,
-    format_completion,
-    format_prompt,
-    get_system,
-    measure,
-    sample_states,
-    score,
-    simulate,
-)
+from control_envs import System, format_completion, get_system, measure, sample_states, score, simulate
 from control_envs.dynamics.trajectory import Trajectory
+from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems.initial_states import SPLITS, Split
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
+from llm_agent.data.prompts import derived_seed, make_prompts, prompt_rows, split_evenly
 from llm_agent.data.reasoning import GAIN_DECIMALS, Reasoning, format_reasoning
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+__all__ = [
+    "ERRORS",
+    "GAIN_RANGE",
+    "HORIZON_RANGE",
+    "KINDS",
+    "Demonstrations",
+    "Errors",
+    "Kind",
+    "demonstrate",
+    "demonstration_rows",
+    "derived_seed",
+    "make_demonstrations",
+    "make_prompts",
+    "prompt_rows",
+]
 
 Errors = Literal["ignored", "answered"]
 ERRORS: tuple[Errors, ...] = ("ignored", "answered")
@@ -52,24 +60,24 @@ Kind = Literal["expert", "varied"]
 KINDS: tuple[Kind, ...] = ("expert", "varied")
 # Gains of `varied` demonstrations are drawn uniformly between these multiples of LQR's.
 GAIN_RANGE = (0.2, 1.6)
-# Settings of `variations` have horizons between these multiples of the plant's own; so many are drawn for each plant.
+# Variations of a plant have horizons between these multiples of the plant's own.
 HORIZON_RANGE = (0.4, 0.8)
-_VARIATIONS = 64
-_LEVELS = 9
-_TRIES = 8
-_CONTROL_WEIGHTS = tuple(10.0**p for p in (-2, -1, 1, 2, 3))
+_VARIATIONS = 64  # variations drawn for each plant
+_TRIES = 8  # draws of `varied` gains for each initial state
+_CONTROL_WEIGHTS = tuple(10.0**p for p in (-2, -1, 1, 2, 3))  # factors on R
 
 
 @dataclass(frozen=True, eq=False)
 class Demonstrations:
-    """Trajectories that keep to every bound, and the law that each one follows.
+    """Trajectories of state feedback, and the gains that each one follows.
 
     Attributes:
-        trajectories: batch of shape (count,) that the controls taught belong to.
+        trajectories: batch of shape (count,): the unperturbed ones where targets ignore errors, else those of the
+            written controls.
         written: controls as written, errors included, (count, N, m).
-        taught: what to learn to write in their place, (count, N, m); the same where nothing is perturbed.
-        K: the law each demonstration states, shape (count, m, n).
-        dropped: initial states for which no law of the range kept to the bounds.
+        taught: the targets in their place, (count, N, m); equal to ``written`` without perturbation.
+        K: the gains that each demonstration states, (count, m, n).
+        dropped: number of initial states for which no gains were feasible.
     """
 
     trajectories: Trajectory
@@ -82,12 +90,12 @@ class Demonstrations:
 def demonstrate(
     system: System, x0: Array, kind: Kind, seed: int = 0, perturbation: float = 0.0, errors: Errors = "ignored"
 ) -> Demonstrations:
-    """Flies one demonstration from each initial state (count, n).
+    """Simulates one demonstration from each initial state (count, n); infeasible ones are dropped.
 
     Args:
-        perturbation: greatest standard deviation of the errors added to the controls, as a share of a third of their
-            bound; each trajectory draws its own below it.
-        errors: whether what is taught ignores them or answers them.
+        perturbation: largest standard deviation of the errors added to the controls, as a multiple of
+            ``system.u_scale``; each trajectory draws its own, uniformly from zero to this.
+        errors: whether the targets ignore or answer the errors.
 
     Raises:
         ValueError: unknown kind.
@@ -98,53 +106,53 @@ def demonstrate(
         K = _varied_gains(system, x0, seed)
     else:
         raise ValueError(f"there is no kind of demonstration {kind!r}: choose from {', '.join(KINDS)}")
-    broken = ~_is_feasible(system, x0, K)
-    K[broken] = _safest_gains(system, x0[broken])
-    kept = _is_feasible(system, x0, K)
-    noise = _errors(system, int(kept.sum()), perturbation, derived_seed(seed, 1))
-    trajectories, written, taught = _fly_perturbed(system, x0[kept], K[kept], noise, errors)
-    return Demonstrations(trajectories, written, taught, K[kept], int((~kept).sum()))
+    infeasible = ~_is_feasible(system, x0, K)
+    K[infeasible] = _fallback_gains(system, x0[infeasible])
+    feasible = _is_feasible(system, x0, K)
+    noise = _draw_errors(system, int(feasible.sum()), perturbation, derived_seed(seed, 1))
+    trajectories, written, taught = _simulate_perturbed(system, x0[feasible], K[feasible], noise, errors)
+    return Demonstrations(trajectories, written, taught, K[feasible], int((~feasible).sum()))
 
 
-def _errors(system: System, count: int, perturbation: float, seed: int) -> Array:
-    """Errors of ``count`` plans, (N, count, m): white noise about an offset, as a model's are: chance and habit."""
+def _draw_errors(system: System, count: int, perturbation: float, seed: int) -> Array:
+    """Errors of ``count`` plans, (N, count, m): white noise plus a constant offset, because a model has both."""
     rng = np.random.default_rng(seed)
     size = perturbation * system.u_scale * rng.uniform(size=(count, 1))
     offset = rng.standard_normal((count, system.m))
     return size * (offset + rng.standard_normal((system.horizon, count, system.m)))
 
 
-def _fly_perturbed(
+def _simulate_perturbed(
     system: System, x0: Array, K: Array, noise: Array, errors: Errors
 ) -> tuple[Trajectory, Array, Array]:
-    """The trajectories that the controls taught belong to, the controls as written, and as taught."""
+    """The trajectories, the controls as written, and the targets, for noise (N, count, m)."""
     if errors == "ignored":
         trajectories = simulate_feedback(system, x0, K, DECIMALS)
         written = np.round(system.saturate(trajectories.u + np.moveaxis(noise, 0, 1)), DECIMALS)
         return trajectories, written, trajectories.u
-    x, answers, plan = x0, [], []
+    x, targets, plan = x0, [], []
     for error in noise:
-        answers.append(np.round(system.saturate(-np.einsum("bij,bj->bi", K, x)), DECIMALS))
-        plan.append(np.round(system.saturate(answers[-1] + error), DECIMALS))
+        targets.append(np.round(system.saturate(-np.einsum("bij,bj->bi", K, x)), DECIMALS))
+        plan.append(np.round(system.saturate(targets[-1] + error), DECIMALS))
         x = system.step(x, plan[-1])
     written = np.stack(plan, axis=1)
-    return simulate(system, x0, written), written, np.stack(answers, axis=1)
+    return simulate(system, x0, written), written, np.stack(targets, axis=1)
 
 
 def _varied_gains(system: System, x0: Array, seed: int) -> Array:
-    """One gain matrix for each state, redrawn (a few times) while its trajectory breaks a bound."""
+    """One gain matrix for each initial state, redrawn up to `_TRIES` times while its trajectory violates a bound."""
     rng = np.random.default_rng(seed)
     factors = rng.uniform(*GAIN_RANGE, size=(len(x0), _TRIES, system.m, system.n))
     drawn = np.round(lqr(system)[0] * factors, GAIN_DECIMALS)
     K = drawn[:, 0].copy()
     for i in range(1, _TRIES):
-        broken = ~_is_feasible(system, x0, K)
-        K[broken] = drawn[broken, i]
+        infeasible = ~_is_feasible(system, x0, K)
+        K[infeasible] = drawn[infeasible, i]
     return K
 
 
-def _safest_gains(system: System, x0: Array) -> Array:
-    """For each state the cheapest trajectory that keeps to the bounds, among LQR designs of several control weights."""
+def _fallback_gains(system: System, x0: Array) -> Array:
+    """For each initial state the LQR gains of the cheapest feasible trajectory, among several control weights."""
     designs = np.stack([lqr(system.replace(R=system.R * weight))[0] for weight in _CONTROL_WEIGHTS])
     metrics = measure(simulate_feedback(system, x0[:, None], designs[None], DECIMALS))
     cost = np.where(metrics.violations == 0, metrics.cost, np.inf)
@@ -159,29 +167,27 @@ def _is_feasible(system: System, x0: Array, K: Array) -> np.ndarray:
 
 
 def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "brief") -> list[dict[str, Any]]:
-    """One row for each demonstration: prompt, completion, taught (what to learn to write in its place), system, x0."""
+    """One row for each demonstration: ``prompt, completion, taught, system, x0``.
+
+    ``taught`` is the completion with the targets in place of the written controls.
+    """
     trajectories, K = demonstrations.trajectories, demonstrations.K
-    # Waypoints are what the law foresees: they know nothing of errors to come.
-    foreseen = (
+    # Waypoints are the states predicted when the plan is written, so they contain no later errors.
+    predicted = (
         simulate_feedback(trajectories.system, trajectories.x[:, 0], K, DECIMALS).x
         if reasoning == "waypoints"
         else trajectories.x
     )
-    thoughts = [format_reasoning(reasoning, law, x) for law, x in zip(K, foreseen, strict=True)]
-    written = [format_completion(u, thought) for u, thought in zip(demonstrations.written, thoughts, strict=True)]
+    reasonings = [format_reasoning(reasoning, gains, x) for gains, x in zip(K, predicted, strict=True)]
+    written = [format_completion(u, text) for u, text in zip(demonstrations.written, reasonings, strict=True)]
     taught = written
     if not np.array_equal(demonstrations.taught, demonstrations.written):
-        taught = [format_completion(u, thought) for u, thought in zip(demonstrations.taught, thoughts, strict=True)]
+        taught = [format_completion(u, text) for u, text in zip(demonstrations.taught, reasonings, strict=True)]
     prompts = prompt_rows(trajectories.system, trajectories.x[:, 0])
     return [
         {**row, "completion": completion, "taught": target}
         for row, completion, target in zip(prompts, written, taught, strict=True)
     ]
-
-
-def prompt_rows(system: System, x0: Array) -> list[dict[str, Any]]:
-    """One row for each initial state (count, n): prompt, system, x0. Rewards need no more than these."""
-    return [{"prompt": format_prompt(system, x), "system": system.name, "x0": x.tolist()} for x in x0]
 
 
 def make_demonstrations(
@@ -195,25 +201,33 @@ def make_demonstrations(
     reasoning: Reasoning = "brief",
     errors: Errors = "ignored",
 ) -> tuple[Dataset, dict[str, Any]]:
-    """``count`` demonstrations shared evenly among the plants and shuffled, and the card that describes them.
+    """``count`` demonstrations, divided evenly among the plants and shuffled, and the card that describes them.
 
     Args:
+        systems: names of the plants.
+        count: initial states to start from; infeasible demonstrations are dropped, so there may be fewer rows.
+        kind: "expert" or "varied", as described in this module.
+        split: the split of initial states to draw from.
+        seed: the seed of initial states, gains, errors, variations and order.
         perturbation: see `demonstrate`.
-        errors: see `demonstrate`.
-        variations: share of the demonstrations that are of other plant parameters and horizons.
+        variations: share of the demonstrations with other plant parameters and horizons.
         reasoning: see `llm_agent.data.reasoning.format_reasoning`.
+        errors: see `demonstrate`.
+
+    Returns:
+        The columns of `demonstration_rows`, and the card as JSON values.
     """
     from datasets import Dataset
 
     rows, plants = [], {}
-    for name, share in zip(systems, _shares(count, len(systems)), strict=True):
-        system = get_system(name)
-        made = []
-        for setting, part, s in _settings(system, share, variations, seed):
-            x0, own = sample_states(setting, part, split, s), derived_seed(SPLITS.index(split), s)
-            made.append(demonstrate(setting, x0, kind, own, perturbation, errors))
-        rows += [row for batch in made for row in demonstration_rows(batch, reasoning)]
-        plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
+    for name, plant_count in zip(systems, split_evenly(count, len(systems)), strict=True):
+        batches = []
+        for system, batch_count, batch_seed in _variants(get_system(name), plant_count, variations, seed):
+            x0 = sample_states(system, batch_count, split, batch_seed)
+            demonstration_seed = derived_seed(SPLITS.index(split), batch_seed)
+            batches.append(demonstrate(system, x0, kind, demonstration_seed, perturbation, errors))
+        rows += [row for batch in batches for row in demonstration_rows(batch, reasoning)]
+        plants[name] = {**_describe(batches[0]), "variations": sum(len(batch.K) for batch in batches[1:])}
     card = {
         "kind": kind,
         "split": split,
@@ -229,62 +243,26 @@ def make_demonstrations(
     return Dataset.from_list(rows).shuffle(seed=seed), card
 
 
-def _settings(system: System, count: int, variations: float, seed: int) -> Iterator[tuple[System, int, int]]:
-    """The plant itself and variations of it: each with its share of the count, and a seed."""
+def _variants(system: System, count: int, variations: float, seed: int) -> Iterator[tuple[System, int, int]]:
+    """The plant itself and variations of it, each with its number of demonstrations and a seed."""
     varied = round(count * variations)
     yield system, count - varied, seed
     rng = np.random.default_rng(derived_seed(seed, 2))
-    for i, share in enumerate(_shares(varied, _VARIATIONS)):
+    for i, variant_count in enumerate(split_evenly(varied, _VARIATIONS)):
         params = {name: round(rng.uniform(*limits), 1) for name, limits in system.param_ranges.items()}
         horizon = round(system.horizon * rng.uniform(*HORIZON_RANGE))
-        if share:
-            yield system.replace(horizon=horizon, **params), share, derived_seed(seed, 3, i)
+        if variant_count:
+            yield system.replace(horizon=horizon, **params), variant_count, derived_seed(seed, 3, i)
 
 
-def make_prompts(
-    systems: list[str], count: int, split: Split = "train", seed: int = 0, curriculum: float = 0.0
-) -> Dataset:
-    """``count`` prompts shared evenly among the plants and shuffled.
-
-    Args:
-        curriculum: share of the prompts over which the box of initial states grows, in `_LEVELS` steps, from a tenth of
-            its size about its centre to the whole; only prompts of one size are shuffled.
-    """
-    from datasets import Dataset
-
-    rows = []
-    levels = _shares(round(count * curriculum), _LEVELS)
-    for level, size in enumerate([*levels, count - sum(levels)]):
-        part = []
-        for name, share in zip(systems, _shares(size, len(systems)), strict=True):
-            system = _easier(get_system(name), (level + 1) / (_LEVELS + 1))
-            part += prompt_rows(system, sample_states(system, share, split, derived_seed(seed, level)))
-        rows += [part[i] for i in np.random.default_rng(derived_seed(seed, level)).permutation(len(part))]
-    return Dataset.from_list(rows)
-
-
-def _easier(system: System, size: float) -> System:
-    """The plant with its initial states in a smaller box."""
-    centre = system.x0_bounds.mean(axis=1, keepdims=True)
-    return system if size == 1 else system.replace(x0_bounds=centre + size * (system.x0_bounds - centre))
-
-
-def _shares(count: int, parts: int) -> list[int]:
-    return [count // parts + (i < count % parts) for i in range(parts)]
-
-
-def derived_seed(*entropy: int) -> int:
-    """A seed for another stream; nearby inputs give unrelated seeds."""
-    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
-
-
-def _describe(made: Demonstrations) -> dict[str, Any]:
-    metrics = measure(made.trajectories)
+def _describe(demonstrations: Demonstrations) -> dict[str, Any]:
+    """One plant's part of the card."""
+    metrics = measure(demonstrations.trajectories)
     return {
-        "settings": made.trajectories.system.to_dict(),
-        "count": len(made.K),
-        "dropped": made.dropped,
-        "mean_reward_1.3": float(score(metrics).total.mean()),
+        "settings": demonstrations.trajectories.system.to_dict(),
+        "count": len(demonstrations.K),
+        "dropped": demonstrations.dropped,
+        f"mean_reward_{DEFAULT_VERSION}": float(score(metrics, DEFAULT_VERSION).total.mean()),
         "mean_cost": float(metrics.cost.mean()),
         "success": float(metrics.success.mean()),
     }

@@ -1,4 +1,4 @@
-"""Prompts and demonstrations as Parquet files, one a split."""
+"""Exports prompts or demonstrations as Parquet files, one for each split."""
 
 from __future__ import annotations
 
@@ -8,27 +8,33 @@ from typing import Any
 
 from control_envs.systems import get_systems
 from control_envs.systems.initial_states import SPLITS
-from control_envs.utils.files import replacing, write_json
+from control_envs.utils.files import check_output_dir, replacing, write_json
 from control_envs.utils.optional import need
-from llm_agent.data.demonstrations import make_demonstrations, make_prompts
+from llm_agent.data.demonstrations import make_demonstrations
+from llm_agent.data.prompts import make_prompts
 
-HELD_OUT = 500
+__all__ = ["HELD_OUT", "export"]
+
+HELD_OUT = 500  # default rows of each held-out split
 
 
 def export(args: argparse.Namespace) -> Path:
-    """Writes the files that the flags ask for; returns their folder.
+    """Writes one Parquet file for each split and ``card.json``; returns their folder.
+
+    Args:
+        args: the flags of `llm_agent.export`.
 
     Raises:
-        ValueError: the folder holds files already, or a flag is invalid.
+        ValueError: the folder is not empty, or a flag is invalid.
     """
     need("datasets", "llm")
-    folder: Path = args.output_dir
+    folder = check_output_dir(args.output_dir)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: choose another --output-dir")
     systems = [system.name for system in get_systems(args.system)]
     for name, count in (("--count", args.count), ("--held-out", args.held_out)):
         if count < len(systems):
-            raise ValueError(f"{name} must be at least one for each plant, not {count}")
+            raise ValueError(f"{name} must be at least {len(systems)}, one for each plant, not {count}")
     folder.mkdir(parents=True, exist_ok=True)
     cards: dict[str, Any] = {}
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""What a completion's reasoning says: nothing, the state-state feedback u = -K x, or the law and the states to come."""
+"""The reasoning of a completion: empty, the gains of state feedback u = -K x, or the gains and predicted states."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from numpy.typing import ArrayLike
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
+__all__ = [
+    "GAIN_DECIMALS",
+    "REASONINGS",
+    "Reasoning",
+    "format_gains",
+    "format_reasoning",
+    "format_waypoints",
+    "gain_names",
+    "parse_gains",
+]
+
 Reasoning = Literal["none", "brief", "waypoints"]
 REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints")
 GAIN_DECIMALS = 1
-_SEGMENTS = 10  # waypoints part a trajectory into so many
+_SEGMENTS = 10  # parts that waypoints divide a trajectory into
 _GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
 
 
@@ -24,7 +35,7 @@ def gain_names(n: int, m: int) -> list[str]:
 
 
 def format_gains(K: ArrayLike) -> str:
-    """A gain matrix (m, n) in words: "feedback k1=3.2 k2=2.5"."""
+    """A gain matrix (m, n) as text: "feedback k1=3.2 k2=2.5"."""
     K = np.asarray(K, dtype=np.float64)
     m, n = K.shape
     gains = zip(gain_names(n, m), K.ravel(), strict=True)
@@ -35,9 +46,9 @@ def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
     """The reasoning of one demonstration.
 
     Args:
-        style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the trajectory.
-        K: the law, (m, n).
-        x: the states that the law leads through, (N + 1, n); used for waypoints alone.
+        style: "none" is empty; "brief" states the gains; "waypoints" also the states at each tenth of the trajectory.
+        K: the feedback gains, (m, n).
+        x: the predicted states, (N + 1, n); used for waypoints only.
     """
     if style == "none":
         return ""
@@ -45,13 +56,13 @@ def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
 
 
 def format_waypoints(x: ArrayLike) -> str:
-    """The states (N + 1, n) at each tenth of the trajectory, its ends left out, one after the other."""
+    """The states (N + 1, n) at each tenth of the trajectory, without its ends, as one list of numbers."""
     states = np.asarray(x, dtype=np.float64)
-    at = np.unique(np.linspace(0, len(states) - 1, _SEGMENTS + 1).round().astype(int))[1:-1]
-    return ", ".join(f"{value:.{DECIMALS}f}" for value in np.round(states[at], DECIMALS).ravel() + 0.0)
+    indices = np.unique(np.linspace(0, len(states) - 1, _SEGMENTS + 1).round().astype(int))[1:-1]
+    return ", ".join(f"{value:.{DECIMALS}f}" for value in np.round(states[indices], DECIMALS).ravel() + 0.0)
 
 
 def parse_gains(text: str, n: int, m: int) -> Array | None:
-    """The gain matrix (m, n) that a completion states, or None if it does not state exactly one of each gain."""
+    """The gain matrix (m, n) that a completion states, or None if it does not state exactly n * m gains."""
     values = [float(value) for value in _GAIN.findall(text)]
     return np.array(values).reshape(m, n) if len(values) == n * m else None

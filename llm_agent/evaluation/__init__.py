@@ -1,1 +1,1 @@
-"""Evaluation: language models on held-out initial states beside LQR and the optimum."""
+"""Evaluation: language models compared with LQR and the optimum on held-out initial states."""

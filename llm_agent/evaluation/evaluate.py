@@ -1,4 +1,4 @@
-"""Evaluates language models on held-out initial states beside LQR and the optimum."""
+"""Evaluates language models on held-out initial states and compares them with LQR and the optimum."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import DECODINGS, text_policies
 from llm_agent.storage.run_folder import EVALUATION, RunFolder
 
+__all__ = ["evaluate_models", "evaluate_policies", "evaluate_run", "write_reports"]
+
 
 def evaluate_policies(
     system: System,
@@ -29,25 +31,29 @@ def evaluate_policies(
     structured: bool = False,
     best_of: int | None = None,
 ) -> ComparisonResult:
-    """Flies every model, greedy and sampled, and LQR, from the same held-out initial states.
+    """Rolls out every model, greedy and sampled, and LQR, from the same held-out initial states.
 
     Args:
-        structured: answers are kept to the plant's format while they are written.
-        best_of: beside greedy and sampled answers, the best of so many sampled ones.
+        system: the plant.
+        models: language models by the names of their rows.
+        states: number of initial states.
+        seed: the seed of initial states and of sampling.
+        structured: constrains answers to the plant's format during generation.
+        best_of: adds, for each model, the best of this many sampled answers.
 
     Returns:
-        The results and the report: settings, summaries, differences of each later model from the first and of best
-        answers from LQR, stated laws.
+        The results and the report: settings, summaries, differences of each later model from the first and of the best
+        of N from LQR, stated gains (key ``stated_laws``), and LQR's gains.
     """
     first, *later = models
-    best, feedback = [] if best_of is None else [f"best of {best_of}"], lqr_policy(system)
-    pairs = [(f"{name} {how}", f"{first} {how}") for name in later for how in (*DECODINGS, *best)]
-    pairs += [(f"{name} {how}", feedback.name) for name in models for how in best]
+    best, baseline = [] if best_of is None else [f"best of {best_of}"], lqr_policy(system)
+    pairs = [(f"{name} {decoding}", f"{first} {decoding}") for name in later for decoding in (*DECODINGS, *best)]
+    pairs += [(f"{name} {decoding}", baseline.name) for name in models for decoding in best]
     tqdm = need("tqdm.auto", "llm").tqdm
     answers = (len(DECODINGS) + (best_of or 0)) * len(models) * states
     with tqdm(total=answers, desc=f"evaluating on {system.name}", dynamic_ncols=True) as bar:
         texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured, best_of=best_of)
-        policies: list[Policy] = [*texts, feedback]
+        policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if completions_of(r)}
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
@@ -55,7 +61,12 @@ def evaluate_policies(
 
 
 def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = None) -> dict[str, Any]:
-    """Evaluates a run's models in its folder: evaluation.json, .md and .parquet.
+    """Evaluates a run's models and writes evaluation.json, .md and .parquet into its folder.
+
+    Args:
+        run: the run.
+        states: number of initial states; None for the run's setting.
+        seed: the seed; None for the run's setting.
 
     Returns:
         The reports by plant.
@@ -74,10 +85,17 @@ def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = N
 def evaluate_models(
     run: RunFolder, models: dict[str, LLMPolicy], states: int | None, seed: int | None, **options: Any
 ) -> dict[str, ComparisonResult]:
-    """Evaluates models on a run's plants, from its own initial states unless told otherwise.
+    """Evaluates models on a run's plants.
 
     Args:
-        ways: as for `evaluate_policies`.
+        run: the run.
+        models: language models by the names of their rows.
+        states: number of initial states; None for the run's setting.
+        seed: the seed; None for the run's setting.
+        options: ``structured`` and ``best_of`` of `evaluate_policies`.
+
+    Returns:
+        The results and report of each plant by its name.
     """
     settings = run.settings
     states = states or settings["eval_states"]

@@ -1,4 +1,4 @@
-"""The feedback gains that completions state, and what controls computed exactly from them would earn."""
+"""The feedback gains that completions state, and the reward of controls computed exactly from them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,32 @@ from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 from llm_agent.data.reasoning import parse_gains
 
+__all__ = ["completions_of", "stated_gains"]
+
 
 def completions_of(result: Result) -> Sequence[str]:
-    """A language model's answers to the initial states' prompts; none of any other policy."""
-    return getattr(result.controller, "completions", ())
+    """A language model's completions, one for each initial state; empty for any other policy."""
+    return result.controller.completions
 
 
 def stated_gains(result: Result) -> dict[str, Any] | None:
-    """The gains that completions state, if they do, and what they would earn if controls followed from them exactly.
+    """Statistics of the gains that completions state, and rewards with and without errors in computing the controls.
 
-    Between ``written`` and ``exact`` lies the arithmetic, between ``exact`` and the optimum the decision. ``rounded``
-    is the law's plan rounded at the end, each control by up to half a hundredth that no later control answers: what
-    exact arithmetic earns without an eye on its own rounding.
+    The difference between ``written`` and ``exact`` is due to the model's arithmetic; the difference between ``exact``
+    and the optimum is due to the choice of gains.
+
+    Returns:
+        None if no completion states its gains; else ``count``, ``mean`` and ``std`` of the gains (m, n), and mean
+        reward and success of three plans: ``written`` by the model; ``exact``, where each control is rounded to two
+        decimals before the next is computed; ``rounded``, where the plan is computed in full precision and rounded
+        afterwards, so that no control corrects for the rounding of earlier ones.
     """
     system = result.trajectories.system
-    laws = [parse_gains(completion, system.n, system.m) for completion in completions_of(result)]
-    stated = [i for i, K in enumerate(laws) if K is not None]
+    parsed = [parse_gains(completion, system.n, system.m) for completion in completions_of(result)]
+    stated = [i for i, K in enumerate(parsed) if K is not None]
     if not stated:
         return None
-    gains = np.array([laws[i] for i in stated])
+    gains = np.array([parsed[i] for i in stated])
     x0 = result.trajectories.x[stated, 0]
     exact = simulate_feedback(system, x0, gains, DECIMALS)
     rounded = simulate(system, x0, np.round(simulate_feedback(system, x0, gains).u, DECIMALS))
@@ -40,11 +47,11 @@ def stated_gains(result: Result) -> dict[str, Any] | None:
         "count": len(stated),
         "mean": gains.mean(0).tolist(),
         "std": gains.std(0).tolist(),
-        "written": _earned(result.values["reward_1.3"][stated], result.values["success"][stated]),
-        "rounded": _earned(score(rounded, "1.3").total, measure(rounded).success),
-        "exact": _earned(score(exact, "1.3").total, measure(exact).success),
+        "written": _means(result.values["reward_1.3"][stated], result.values["success"][stated]),
+        "rounded": _means(score(rounded, "1.3").total, measure(rounded).success),
+        "exact": _means(score(exact, "1.3").total, measure(exact).success),
     }
 
 
-def _earned(reward: Array, success: np.ndarray) -> dict[str, float]:
+def _means(reward: Array, success: np.ndarray) -> dict[str, float]:
     return {"reward_1.3": float(np.mean(reward)), "success": float(np.mean(success))}

@@ -1,4 +1,4 @@
-"""The language models to evaluate: a run's by phase, or any other by its name."""
+"""Loads the language models to evaluate: those of a run by phase, or any model by its name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder, is_run
 
-_PROBES = 4
+__all__ = ["load_policies", "refuse_twins", "run_models"]
+
+_PROBES = 4  # prompts on which models are compared
 
 
 def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
-    """The trained models of a run, by phase, with the run's own sampling.
+    """The trained models of a run by phase ("SFT", "GRPO"), with the run's sampling settings.
 
     Args:
+        run: the run.
         engine: `LLMPolicy` or `llm_agent.policies.vllm.VLLMPolicy`.
 
     Raises:
@@ -41,7 +44,7 @@ def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
 
 @cache
 def load_policies(name: str) -> dict[str, LLMPolicy]:
-    """The models of a run folder, or the one of a model folder or hub id, by the names they have in tables."""
+    """The models of a run folder, or the model of a model folder or hub id, by their names in tables."""
     if is_run(name):
         run = RunFolder.open(name)
         return {f"{run.path.name} {phase}": model for phase, model in run_models(run).items()}
@@ -49,15 +52,19 @@ def load_policies(name: str) -> dict[str, LLMPolicy]:
 
 
 def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
-    """Makes sure that models of different names are different.
+    """Checks that models with different names are different models.
+
+    Args:
+        system: the plant whose prompts are used.
+        models: language models by name.
 
     Raises:
-        ValueError: two of them have the same tokenizer and the same logits, as when an adapter was left out.
+        ValueError: two have the same tokenizer and the same logits on a few prompts, as when an adapter was left out.
     """
     import torch
 
     prompts = [format_prompt(system, x) for x in sample_states(system, _PROBES)]
-    seen: dict[tuple[str, bytes], str] = {}
+    names: dict[tuple[str, bytes], str] = {}
     for name, policy in models.items():
         logits = []
         for ids in encode(policy.tokenizer, prompts).input_ids:
@@ -65,9 +72,9 @@ def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
                 tokens = torch.tensor([ids], device=policy.model.device)
                 logits.append(policy.model(input_ids=tokens, use_cache=False).logits[0, -1].float().cpu())
         key = (str(sorted(policy.tokenizer.get_vocab().items())), torch.stack(logits).numpy().tobytes())
-        if key in seen:
+        if key in names:
             raise ValueError(
-                f"{seen[key]} and {name} are the same model: they give the same answers to {_PROBES} problems. Was an "
-                "adapter left out, or one model named twice?"
+                f"{names[key]} and {name} are the same model: their logits agree on {_PROBES} prompts. Was an adapter "
+                "left out, or one model named twice?"
             )
-        seen[key] = name
+        names[key] = name

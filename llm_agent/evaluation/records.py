@@ -1,4 +1,4 @@
-"""What evaluation.json holds: reports by plant, and which of their policies are a run's own models."""
+"""Reads evaluation.json: reports by plant, reports shared by several runs, and which rows are models of the run."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from typing import Any
 
 from llm_agent.storage.run_folder import EVALUATION, RunFolder
 
+__all__ = ["comparable", "evaluation_of", "is_model"]
+
 
 def evaluation_of(run: RunFolder) -> dict[str, Any]:
-    """A run's reports by plant; empty before it is evaluated."""
+    """A run's reports by plant; empty if it has not been evaluated."""
     return run.evaluation() if (run.path / EVALUATION).is_file() else {}
 
 
 def comparable(runs: Sequence[RunFolder]) -> dict[str, dict[str, dict[str, Any]]]:
-    """The reports of each plant that several of the runs share, by the runs' names.
+    """The reports of each plant that several of the runs were evaluated on: plant, then run name, to report.
 
     Raises:
-        ValueError: no plant is common to two of them, they were evaluated from different states, or two have one name.
+        ValueError: no plant is common to two runs, runs were evaluated from different initial states, or two runs have
+            the same name.
     """
     reports = {run.path.name: evaluation_of(run) for run in runs}
     if len(reports) < len(runs):
@@ -26,16 +29,18 @@ def comparable(runs: Sequence[RunFolder]) -> dict[str, dict[str, dict[str, Any]]
     plants = list(dict.fromkeys(plant for report in reports.values() for plant in report))
     shared = [plant for plant in plants if sum(plant in report for report in reports.values()) > 1]
     if not shared:
-        raise ValueError("there is nothing to compare: no two of these runs are evaluated on the same plant")
-    found = {}
+        raise ValueError("there is nothing to compare: no two of these runs were evaluated on the same plant")
+    comparisons = {}
     for plant in shared:
-        held = {run: report[plant] for run, report in reports.items() if plant in report}
-        if len({json.dumps(report["states"], sort_keys=True) for report in held.values()}) > 1:
-            raise ValueError(f"{plant}: the runs were evaluated from different states; evaluate them again alike")
-        found[plant] = held
-    return found
+        by_run = {run: report[plant] for run, report in reports.items() if plant in report}
+        if len({json.dumps(report["states"], sort_keys=True) for report in by_run.values()}) > 1:
+            raise ValueError(
+                f"{plant}: the runs were evaluated from different initial states; evaluate them again from the same"
+            )
+        comparisons[plant] = by_run
+    return comparisons
 
 
 def is_model(policy: str) -> bool:
-    """Whether a row of a run's evaluation is one of the run's own models."""
+    """Whether a row of a run's evaluation is a model of the run."""
     return policy.startswith(("SFT ", "GRPO "))

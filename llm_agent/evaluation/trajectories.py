@@ -1,7 +1,8 @@
-"""Every trajectory of a run's evaluation in one file, evaluation.parquet: a row for each policy and initial state.
+"""Writes and reads evaluation.parquet: every trajectory of a run's evaluation, one row a policy and initial state.
 
-Columns: ``system``, ``policy``, ``state`` (its number), ``x0``, ``verdict``, ``completion`` (of language models),
-``controls`` as written, and every measure of `baselines.evaluation.results.Result` (``cost_ratio`` is J/J*).
+Columns: ``system``, ``policy``, ``state`` (the number of the initial state), ``x0``, ``verdict``, ``completion`` (null
+unless the policy is a language model), ``controls`` as written, and every metric of
+`baselines.evaluation.results.Result` (``cost_ratio`` is J/J*).
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from control_envs.utils.files import replacing
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
+__all__ = ["FILE", "read_trajectories", "system_of", "write_trajectories"]
+
 FILE = "evaluation.parquet"
 
 
 def write_trajectories(path: Path, comparisons: Mapping[str, ComparisonResult]) -> None:
-    """Writes the trajectories of each plant."""
+    """Writes the trajectories of all plants into one file."""
     rows = [
         row
         for name, comparison in comparisons.items()
-        for r in comparison.results
-        for row in _rows(name, comparison.x0, r)
+        for result in comparison.results
+        for row in _rows(name, comparison.x0, result)
     ]
     table = need("pyarrow", "llm").Table.from_pylist(rows)
     with replacing(path) as part:
@@ -38,7 +41,7 @@ def write_trajectories(path: Path, comparisons: Mapping[str, ComparisonResult]) 
 
 def _rows(system: str, x0: Array, result: Result) -> list[dict[str, Any]]:
     verdicts = result.controller.verdicts
-    completions: Sequence[str | None] = getattr(result.controller, "completions", [None] * len(x0))
+    completions: Sequence[str | None] = result.controller.completions or [None] * len(x0)
     return [
         {
             "system": system,
@@ -55,40 +58,40 @@ def _rows(system: str, x0: Array, result: Result) -> list[dict[str, Any]]:
 
 
 def read_trajectories(path: Path, report: Mapping[str, Any]) -> tuple[Array, list[Result]] | None:
-    """The initial states (S, n) and the results of one plant's evaluation, flown again from the file.
+    """The initial states (S, n) and the results of one plant's evaluation, simulated again from the recorded controls.
 
     Args:
-        path: of the file.
-        report: the plant's, from evaluation.json.
+        path: the Parquet file.
+        report: the plant's report in evaluation.json.
 
     Returns:
-        None where there is no such file (runs of before there was one), or it is of another evaluation.
+        None if there is no such file (older runs have none), or if it belongs to another evaluation.
     """
     if not path.is_file():
         return None
     system = system_of(report)
     columns = need("pyarrow.parquet", "llm").read_table(path, filters=[("system", "=", system.name)]).to_pydict()
-    found: dict[str, list[int]] = {}
+    rows: dict[str, list[int]] = {}
     for row, policy in enumerate(columns["policy"]):
-        found.setdefault(policy, []).append(row)
-    if list(found) != list(report["policies"]) or {len(r) for r in found.values()} != {report["states"]["count"]}:
+        rows.setdefault(policy, []).append(row)
+    if list(rows) != list(report["policies"]) or {len(r) for r in rows.values()} != {report["states"]["count"]}:
         return None
 
     def column(policy: str, name: str) -> list[Any]:
-        return [columns[name][row] for row in found[policy]]
+        return [columns[name][row] for row in rows[policy]]
 
-    first = next(iter(found))  # the optimum is always there, and always first
-    x0, reference = np.array(column(first, "x0")), np.array(column(first, "cost"), dtype=np.float64)
+    optimum = next(iter(rows))  # every evaluation has it, as its first policy
+    x0, reference = np.array(column(optimum, "x0")), np.array(column(optimum, "cost"), dtype=np.float64)
     policies = []
-    for name in found:
-        completions = column(name, "completion")
-        told = None if completions[0] is None else completions
-        policies.append(Recorded(name, np.array(column(name, "controls")), column(name, "verdict"), told))
+    for name in rows:
+        texts = column(name, "completion")
+        completions = None if texts[0] is None else texts
+        policies.append(Recorded(name, np.array(column(name, "controls")), column(name, "verdict"), completions))
     return x0, [evaluate(policy, system, x0, reference) for policy in policies]
 
 
 def system_of(report: Mapping[str, Any]) -> System:
-    """The plant of an evaluation, with the settings that it had."""
+    """The plant of an evaluation, with the settings recorded in its report."""
     settings = dict(report["system"])
     params = settings.pop("params")
     return get_system(settings.pop("name"), **settings, **params)

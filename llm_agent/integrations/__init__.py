@@ -1,1 +1,1 @@
-"""Integrations: the environments in the form that other trainers ask for."""
+"""Integrations: the environments in the form that other trainers need."""

@@ -1,10 +1,11 @@
-"""The environment as TRL's ``environment_factory`` wants it: a model flies in closed loop, by calling a tool.
+"""The environment for TRL's ``environment_factory``: a model controls the plant in closed loop by calling a tool.
 
-    GRPOTrainer(model, train_dataset=questions(["double_integrator"], 1000), environment_factory=Trajectory, ...)
+    dataset = questions(["double_integrator"], 1000)
+    GRPOTrainer(model, train_dataset=dataset, environment_factory=ControlEnvironment, ...)
 
-The model is told the problem, calls ``play`` with the next controls, is told the state that they led to, and calls
-again until all are played. A plan for the whole trajectory in one call is the one-shot problem; one control a call is
-receding-horizon control. It needs a model whose chat template has tools (Qwen3's has).
+The model reads the problem, calls the tool ``play`` with the next controls, gets the state they lead to, and calls
+again until all controls are played. One call with a whole plan is open-loop control; one control a call is
+receding-horizon control. The model's chat template must support tools (Qwen3's does).
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems.initial_states import Split
 from control_envs.text import DECIMALS, format_instruction, format_prompt
 from control_envs.text.scoring import invalid_terms
-from llm_agent.data.demonstrations import make_prompts
+from llm_agent.data.prompts import make_prompts
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+__all__ = ["HOW", "ControlEnvironment", "environments", "questions"]
 
 HOW = (
     "Call play with the next controls, as many as you like ({m} number{s} each, {names}); it answers with the state "
@@ -33,11 +36,11 @@ HOW = (
 
 
 class ControlEnvironment:
-    """One trajectory that is steered by calls of `play`.
+    """One trajectory, controlled by calls of the tool `play`.
 
     Args:
-        system: a plant or its name; a row's ``system`` must be the same.
-        reward_version: the version that `get_reward` scores by.
+        system: a plant or its name; a row's ``system`` must be the same plant.
+        reward_version: the version of the reward that `get_reward` returns.
     """
 
     def __init__(self, system: str | System = "double_integrator", reward_version: str = DEFAULT_VERSION):
@@ -45,22 +48,27 @@ class ControlEnvironment:
         self._return, self._over = 0.0, True
 
     def reset(self, x0: Sequence[float] | None = None, system: str | None = None, **row: Any) -> None:
-        """Starts a trajectory from x0 (n,); TRL gives the row of the dataset.
+        """Starts a trajectory; TRL passes the row of the dataset.
+
+        Args:
+            x0: the initial state (n,); None draws one.
+            system: the name of the row's plant.
+            row: the other columns, which are ignored.
 
         Raises:
-            ValueError: the row is of another plant, or x0 is outside the plant's box.
+            ValueError: the row belongs to another plant, or x0 is outside the plant's bounds.
         """
-        mine = self._env.system.name
-        if system not in (None, mine):
+        own_name = self._env.system.name
+        if system not in (None, own_name):
             raise ValueError(
-                f"a row of {system} was given to a trajectory of {mine}: give TRL a dictionary of environments, "
+                f"a row of {system} was given to an environment of {own_name}: give TRL a dictionary of environments, "
                 "environments([...]), and rows from questions([...])"
             )
         self._env.reset(options=None if x0 is None else {"x0": x0})
         self._return, self._over = 0.0, False
 
     def play(self, controls: list[float]) -> str:
-        """Plays the next controls, one every time step, and tells the state that they lead to.
+        """Plays the next controls, one every time step, and returns the state that they lead to.
 
         Args:
             controls: The next controls in the order of time; for a plant with several, all of one step and then all of
@@ -86,25 +94,25 @@ class ControlEnvironment:
         return f"{state}; {left} controls left"
 
     def get_reward(self) -> float:
-        """The whole trajectory's score; one that was not flown to its end is an answer with a wrong count."""
+        """The trajectory's score; an unfinished trajectory scores like a plan with a wrong number of controls."""
         if self._over:
             return self._return
         return float(sum(invalid_terms("wrong_count", self._env.reward_spec).values()))
 
 
 def environments(systems: Sequence[str], reward_version: str = DEFAULT_VERSION) -> dict[str, Any]:
-    """Environments of several plants by name, for rows whose ``environment`` says which (`questions` makes such)."""
+    """Environment factories by plant, for rows whose column ``environment`` names one (`questions` makes such rows)."""
     return {name: partial(ControlEnvironment, name, reward_version) for name in systems}
 
 
 def questions(systems: list[str], count: int, split: Split = "train", seed: int = 0) -> Dataset:
-    """Conversational prompts with their plant and initial state: ``prompt, system, environment, x0``."""
+    """Conversational prompts with plant and initial state: the columns ``prompt, system, environment, x0``."""
 
-    def ask(row: dict[str, Any]) -> dict[str, Any]:
+    def to_conversation(row: dict[str, Any]) -> dict[str, Any]:
         system = get_system(row["system"])
         problem = format_prompt(system, row["x0"]).removesuffix(format_instruction(system))
         names = ", ".join(system.control_names)
-        how = HOW.format(m=system.m, s="s" * (system.m > 1), names=names, horizon=system.horizon)
-        return {"prompt": [{"role": "user", "content": problem + how}], "environment": system.name}
+        instruction = HOW.format(m=system.m, s="s" * (system.m > 1), names=names, horizon=system.horizon)
+        return {"prompt": [{"role": "user", "content": problem + instruction}], "environment": system.name}
 
-    return make_prompts(systems, count, split, seed).map(ask)
+    return make_prompts(systems, count, split, seed).map(to_conversation)

@@ -1,4 +1,4 @@
-"""Models: the embedded one and its tokenizer, loading any other, what ships, chat templates."""
+"""Models: the embedded tiny model and its tokenizer, loading any model, shipped models, chat templates."""
 
 from llm_agent.models.loading import load_model, load_tokenizer
 

@@ -1,9 +1,9 @@
-"""How a problem is put to a model: in its tokenizer's chat template, or as it is where the tokenizer has none.
+"""Encodes problems with the tokenizer's chat template.
 
-Such a tokenizer is supplied with a template that renders a message as its bare text, so that there is one way for
-all, and a trained model answers in any chat server. The answer follows what the template says to generate after, and
-ends with the tokenizer's end of text. TRL renders conversational prompts with the same template, so that training,
-evaluation and use all read the same tokens.
+A tokenizer without a chat template gets one that renders a message as its plain text. All models are then handled in
+the same way, and a trained model works in any chat server. The answer follows the template's generation prompt and
+ends with the tokenizer's end-of-text token. TRL renders conversational prompts with the same template, so training,
+evaluation and use read the same tokens.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+__all__ = ["BARE", "encode", "messages", "supply_template"]
+
 BARE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
 
 def supply_template(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Gives a tokenizer that has no chat template one that adds nothing to what it would read of the bare text."""
+    """Gives a tokenizer without a chat template one that encodes a message exactly as its plain text."""
     if not tokenizer.chat_template:
-        begins = tokenizer.bos_token_id is not None and tokenizer("x").input_ids[0] == tokenizer.bos_token_id
-        tokenizer.chat_template = "{{ bos_token }}" * begins + BARE
+        starts_with_bos = tokenizer.bos_token_id is not None and tokenizer("x").input_ids[0] == tokenizer.bos_token_id
+        tokenizer.chat_template = "{{ bos_token }}" * starts_with_bos + BARE
 
 
 def messages(prompt: str) -> list[dict[str, str]]:
@@ -30,9 +32,9 @@ def messages(prompt: str) -> list[dict[str, str]]:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], **kwargs: Any) -> Any:
-    """Tokens of B problems as the model reads them; ``kwargs`` are the tokenizer's own."""
+    """Tokens of B problems as the model reads them; ``kwargs`` go to the tokenizer."""
     texts = [
         str(tokenizer.apply_chat_template(messages(prompt), tokenize=False, add_generation_prompt=True))
         for prompt in prompts
     ]
-    return tokenizer(texts, add_special_tokens=False, **kwargs)  # the template has put those that it wants
+    return tokenizer(texts, add_special_tokens=False, **kwargs)  # the template adds them

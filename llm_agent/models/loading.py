@@ -1,4 +1,4 @@
-"""Loading a causal language model: the embedded tiny one, a run's, a local folder's, or the hub's."""
+"""Loads a causal language model: the embedded tiny one, a run's, one from a local folder, or one from the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     Model = PreTrainedModel | PeftModel
     Tokenizer = PreTrainedTokenizerBase
 
-# No code that comes with a model is run, and no pickle is opened.
+__all__ = [
+    "SAFE",
+    "is_tiny",
+    "load_model",
+    "load_tokenizer",
+    "lora_config",
+    "quicken",
+    "resolve",
+]
+
+# Never runs code that comes with a model, and never opens a pickle.
 SAFE: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 
 
@@ -29,16 +39,21 @@ def load_model(
 ) -> tuple[Model, Tokenizer]:
     """A causal model and its tokenizer.
 
+    The model's ``generate`` is wrapped: on a CPU it samples by inversion of the distribution function instead of
+    ``torch.multinomial`` (`llm_agent.models.sampling`). The distribution is the same, but a seed gives other samples
+    than the unwrapped ``generate``. Greedy decoding, accelerators and sampling options that the wrapper does not
+    handle are unchanged.
+
     Args:
-        name: "tiny" for a fresh embedded model, a run folder, a Hugging Face folder (of a model or of a LoRA
-            adapter), or a hub id.
-        seed: initial weights of a fresh tiny model.
-        trainable: an adapter is loaded for further training.
-        four_bit: a pretrained model's weights in four bits (NF4 of QLoRA: Dettmers et al., arXiv 2305.14314).
+        name: "tiny" for a fresh embedded model, the name of a shipped model, a run folder, a Hugging Face folder (of
+            a model or of a LoRA adapter), or a hub id.
+        seed: the seed of a fresh tiny model's weights.
+        trainable: loads an adapter for further training.
+        four_bit: loads a pretrained model's weights in four bits (NF4 of QLoRA: Dettmers et al., arXiv 2305.14314).
 
     Raises:
-        ValueError: nothing of that name can be loaded.
-        ImportError: four bits are asked for without bitsandbytes.
+        ValueError: no model of that name can be loaded.
+        ImportError: ``four_bit`` without bitsandbytes.
     """
     from llm_agent.models.sampling import sample_by_inversion
 
@@ -84,8 +99,8 @@ def _load(name: str | Path, seed: int, trainable: bool, quantization: dict[str, 
     embedded = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > embedded:
         raise ValueError(
-            f"{name}: its tokenizer has {len(tokenizer)} tokens and its model {embedded}, so that they do not belong "
-            "together; copy the tokenizer's files from where the model comes from"
+            f"{name}: the tokenizer has {len(tokenizer)} tokens and the model {embedded}, so they do not belong "
+            "together; copy the tokenizer's files from the model's source"
         )
     return model, tokenizer
 
@@ -93,15 +108,18 @@ def _load(name: str | Path, seed: int, trainable: bool, quantization: dict[str, 
 def load_tokenizer(name: str | Path) -> Tokenizer:
     """The tokenizer of a model, padding on the left, with a chat template.
 
+    Args:
+        name: as for `load_model`.
+
     Raises:
-        ValueError: nothing of that name can be loaded.
+        ValueError: no tokenizer of that name can be loaded.
     """
     if str(name) == tiny_model.NAME:
         return build_tokenizer()
     from huggingface_hub import logging as hub
     from transformers import AutoTokenizer
 
-    hub.set_verbosity_error()  # a hub that is out of reach is said once, below, and not at each of its retries
+    hub.set_verbosity_error()  # an unreachable hub gives one error below, not a warning at each retry
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
@@ -116,14 +134,14 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
 def _cannot_load(name: str | Path, error: Exception) -> ValueError:
     known = ", ".join([tiny_model.NAME, *shipped.shipped()])
     return ValueError(
-        f"cannot load model {str(name)!r}: give one of ours ({known}), a run folder, a Hugging Face model folder, or a "
-        f"hub id; without a network fetch it elsewhere first, with  hf download {name}, and bring its folder here "
+        f"cannot load model {str(name)!r}: give one of {known}, a run folder, a Hugging Face model folder, or a hub "
+        f"id; without a network, run  hf download {name}  on another machine and copy the folder here "
         f"({str(error).strip().partition(chr(10))[0]})"
     )
 
 
 def is_tiny(name: str | Path) -> bool:
-    """Whether the model is the embedded one: fresh, in a run, or in a folder."""
+    """Whether a name stands for the embedded tiny model: fresh, shipped, in a run, or in a folder."""
     if str(name) == tiny_model.NAME:
         return True
     if is_run(name):
@@ -142,7 +160,7 @@ def lora_config(model: Model, r: int, alpha: int) -> LoraConfig | None:
 
 
 def resolve(name: str | Path) -> str:
-    """The folder or hub id to load: a shipped model's folder, or of a run's folder the model it has come to."""
+    """The folder or hub id to load: a shipped model's folder, a run's latest trained model, or the name itself."""
     if found := shipped.find(name):
         return str(found)
     if is_run(name):
@@ -151,6 +169,6 @@ def resolve(name: str | Path) -> str:
 
 
 def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:
-    """Chooses the attention that trains the tiny model fastest: torch's fused one is slow in bfloat16 on a CPU."""
+    """Sets eager attention for the tiny model in bfloat16 on a CPU, where torch's fused attention is slow."""
     if bf16 and use_cpu and tiny_model.holds_tiny(model):
         model.set_attn_implementation("eager")

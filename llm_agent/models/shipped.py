@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+__all__ = ["BASE", "PROVENANCE", "SHIPPED", "find", "record_of", "shipped"]
+
 SHIPPED = Path(__file__).parent / "weights"
 BASE = "tiny-base"
 PROVENANCE = "provenance.json"
@@ -23,7 +25,7 @@ def find(name: str | Path) -> Path | None:
 
 
 def record_of(name: str) -> dict[str, Any]:
-    """The record of the run that made a shipped model, without its evaluation; empty for any other model."""
+    """The record of the run that trained a shipped model, without its evaluation; empty for any other model."""
     folder = find(name)
     record = json.loads((folder / PROVENANCE).read_text()) if folder else {}
     record.pop("evaluation", None)

@@ -1,9 +1,9 @@
-"""The embedded model: a small causal transformer and its tokenizer, made from a config, trained from scratch.
+"""The embedded tiny model: a small causal transformer, built from a config and trained from scratch.
 
-A stock Llama architecture, so that ``AutoModelForCausalLM`` loads it; what is our own is the tokenizer (one token a
-number) and where the embedding starts: part of each number token's vector holds Fourier features of its value, so
-that the model is born knowing which numbers are near each other. docs/tiny_model.md has the measurements behind
-every choice.
+The architecture is a standard Llama, so ``AutoModelForCausalLM`` loads it. Two things differ: the tokenizer has one
+token for each number, and the embedding is initialised so that part of each number token's vector holds Fourier
+features of its value. Numbers that are close then have similar vectors before any training. docs/tiny_model.md has the
+measurements behind each choice.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+__all__ = ["FOURIER_SHARE", "FREQUENCIES", "INIT_STD", "MARK", "NAME", "SLOPE", "build_tiny", "holds_tiny", "save_tiny"]
+
 NAME = "tiny"
 MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
 INIT_STD = 0.02
-# Share of the embedding that starts as Fourier features, their frequencies in cycles per unit, and how their
-# amplitude falls with frequency (as frequency to this power), so that near values start nearer than far ones.
+# The share of the embedding that is initialised with Fourier features, their lowest and highest frequency in cycles per
+# unit, and the exponent of their amplitude over frequency. It is negative, so that close values have closer vectors.
 FOURIER_SHARE = 0.5
 FREQUENCIES = (0.05, 32.0)
 SLOPE = -0.5
@@ -35,8 +37,8 @@ def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, Pr
     """A fresh model of about a million parameters and its tokenizer.
 
     Args:
-        seed: of the initial weights.
-        fourier: number tokens start with Fourier features of their values; otherwise at random as all others.
+        seed: the seed of the initial weights.
+        fourier: initialises number tokens with Fourier features of their values; otherwise at random like all others.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -60,12 +62,12 @@ def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, Pr
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
     if fourier:
-        _plant_numbers(model.model.embed_tokens.weight.data, tokenizer)
+        _embed_numbers(model.model.embed_tokens.weight.data, tokenizer)
     return model, tokenizer
 
 
 def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
-    """Whether a loaded model is the embedded one."""
+    """Whether a loaded model is the embedded tiny model."""
     return bool(getattr(model.config, MARK, False))
 
 
@@ -76,8 +78,8 @@ def save_tiny(folder: str | Path, seed: int = 0) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _plant_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Overwrites the first dimensions of every number token with Fourier features of its value, in place."""
+def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Overwrites the first dimensions of every number token's vector with Fourier features of its value, in place."""
     import torch
 
     ids, values = number_tokens(tokenizer)

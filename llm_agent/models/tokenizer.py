@@ -1,13 +1,13 @@
-"""The tiny model's tokenizer: any text in bytes, and one token for each number on the control grid.
+"""The tiny model's tokenizer: one token for each number on the control grid, and bytes for any other text.
 
-A regular expression cuts the text into pieces; a piece that the vocabulary holds is one token, and any other is
-spelt in bytes, so that no text is unknown. The vocabulary holds
+A regular expression cuts the text into pieces. A piece that is in the vocabulary is one token; any other piece is
+spelled in bytes, so no text is unknown. The vocabulary holds
 
-* the phrases of the answer, and of the prompt as whole as they can be under a plant's own settings and in shorter
-  pieces for any other setting,
-* control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, ", and "-1.62; "
-  behind a row of several controls): the first control, large and of consequence, is then a token like those after it,
-  and the odd one out is the last,
+* the phrases of the answer, and of the prompt: whole phrases for a plant's own settings, shorter pieces for other
+  settings,
+* control values on the two-decimal grid, alone ("-1.62") and with the separator that follows ("-1.62, ", and "-1.62; "
+  after a row of several controls). The first control, which is large and matters most, is then the same kind of token
+  as those after it; only the last control differs,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
 """
 
@@ -28,6 +28,19 @@ from llm_agent.models.chat import BARE
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+__all__ = [
+    "EOS",
+    "MAX_GAIN",
+    "MAX_INTEGER",
+    "PAD",
+    "build_tokenizer",
+    "byte_alphabet",
+    "number_families",
+    "number_tokens",
+    "phrases",
+    "vocabulary",
+]
+
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
@@ -38,19 +51,21 @@ _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
 
 def phrases(system: System) -> list[str]:
-    """The prompt's text between its numbers, and the answer's fixed text, for one plant."""
-    own = _VALUE.split(format_prompt(system, np.zeros(system.n)))
-    other = system.replace(**dict.fromkeys(system.params, 0.5))  # a parameter that is 1 may not be shown
-    any_setting = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
+    """One plant's phrases: the prompt's text between its numbers, and the fixed text of the answer."""
+    own_settings = _VALUE.split(format_prompt(system, np.zeros(system.n)))
+    other = system.replace(**dict.fromkeys(system.params, 0.5))  # prompts may omit a parameter of 1
+    other_settings = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
     first, *gains, _ = _GAIN.split(format_gains(np.zeros((system.m, system.n))))
     answer = [REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
-    return [*own, *any_setting, *answer]
+    return [*own_settings, *other_settings, *answer]
 
 
 @cache
 def _grid_values(several: bool = False) -> list[str]:
-    """Every control value and initial state on the grid, as text, in order: of any plant, or of those whose controls
-    come in rows.
+    """Every control value and initial state on the grid, as text in ascending order.
+
+    Args:
+        several: only of plants with several controls.
     """
     plants = [s for s in SYSTEMS.values() if s.m > 1 or not several]
     limit = max((float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds)), default=-1.0)
@@ -59,12 +74,12 @@ def _grid_values(several: bool = False) -> list[str]:
 
 
 def _magnitudes(limit: float, decimals: int) -> list[str]:
-    """Every number of that many decimals in [0, limit], as text."""
+    """Every number with that many decimals in [0, limit], as text."""
     return [f"{i / 10**decimals:.{decimals}f}" for i in range(round(limit * 10**decimals) + 1)]
 
 
 def vocabulary() -> dict[str, float | None]:
-    """Every token beside the bytes, and the number it denotes (None for text)."""
+    """Every token except the bytes, and the number it denotes (None for text)."""
     text = dict.fromkeys(phrase for system in SYSTEMS.values() for phrase in phrases(system))
     numbers = {v + suffix: float(v) for suffix in ("", _LIST) for v in _grid_values()}
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
@@ -73,7 +88,7 @@ def vocabulary() -> dict[str, float | None]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Makes the tokenizer; ``save_pretrained`` writes an ordinary Hugging Face folder."""
+    """Builds the tokenizer; its ``save_pretrained`` writes an ordinary Hugging Face folder."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -103,17 +118,17 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of the number tokens and the numbers they denote."""
-    known = tokenizer.get_vocab()
-    numbers = [(known[_as_bytes(t)], value) for t, value in vocabulary().items() if value is not None]
+    """Ids of the number tokens, and the numbers they denote."""
+    ids_of = tokenizer.get_vocab()
+    numbers = [(ids_of[_as_bytes(t)], value) for t, value in vocabulary().items() if value is not None]
     ids, values = zip(*numbers, strict=True)
     return np.array(ids), np.array(values)
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The token ids of the tokenizer's control values in order of value: alone, and with a comma beside them.
+    """Token ids of the control values in order of value, one list for each separator that follows (or none).
 
-    Read from its own vocabulary, for a model that was made before keeps the tokenizer that it was made with.
+    Reads the given tokenizer's vocabulary, because a trained model keeps the tokenizer that it was built with.
     """
     families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
@@ -125,7 +140,7 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 @cache
 def _printable() -> dict[int, str]:
-    """GPT-2's printable stand-in for each byte (transformers' ``bytes_to_unicode``)."""
+    """GPT-2's printable character for each byte (transformers' ``bytes_to_unicode``)."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [b for b in range(256) if b not in printable]
     return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
@@ -133,7 +148,7 @@ def _printable() -> dict[int, str]:
 
 @cache
 def byte_alphabet() -> dict[str, int]:
-    """The byte that each character of a byte-level token stands for."""
+    """The byte for each character of a byte-level token."""
     return {character: byte for byte, character in _printable().items()}
 
 

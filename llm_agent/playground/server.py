@@ -1,7 +1,7 @@
-"""The page of `llm_agent.play`: a Starlette application and what runs it, for this machine's loopback alone.
+"""The page of `llm_agent.play`: a Starlette application and its server, reachable from this machine only (loopback).
 
-``GET /`` is the page, ``/static`` its parts, ``/plants`` the plants as JSON, and ``/fly`` answers a question with one
-JSON object a line (`llm_agent.playground.session.Desk.answer`) as they come.
+``GET /`` is the page, ``/static`` its files, ``/plants`` the plants as JSON. ``/run`` solves one problem and streams
+the events of `llm_agent.playground.session.Session.answer`, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_envs import SYSTEMS, System, get_system
-from llm_agent.playground.session import Question, Session
+from control_envs.envs import parse_state
+from llm_agent.playground.session import Problem, Session
+
+__all__ = ["HOST", "OwnPageOnly", "build_app", "listen", "read_problem", "serve"]
 
 HOST = "127.0.0.1"
 STATIC = Path(__file__).parent / "static"
-FIELD = 15  # arrows along each axis of the picture of a plant's own motion
+FIELD = 15  # arrows along each axis of the vector field
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -45,36 +48,37 @@ def build_app(session: Session, chosen: str) -> Starlette:
     """The application.
 
     Args:
-        chosen: the plant that the page begins with.
+        session: the session that solves the page's problems.
+        chosen: the name of the plant selected at first.
     """
 
     async def page(request: Request) -> Response:
         return FileResponse(STATIC / "play.html")
 
     async def plants(request: Request) -> Response:
-        known = [_described(system, session) for system in SYSTEMS.values()]
-        return JSONResponse({"chosen": chosen, "plants": known})
+        described = [_describe(system, session) for system in SYSTEMS.values()]
+        return JSONResponse({"chosen": chosen, "plants": described})
 
-    async def fly(request: Request) -> Response:
+    async def run(request: Request) -> Response:
         try:
-            question = read_question(request.query_params)
+            problem = read_problem(request.query_params)
         except ValueError as error:
             return PlainTextResponse(str(error), status_code=400)
-        return _Lines(session.answer(question))
+        return _Lines(session.answer(problem))
 
     routes = [
         Route("/", page),
         Route("/plants", plants),
-        Route("/fly", fly),
+        Route("/run", run),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    # The host is checked because a page from elsewhere can have its own name resolved to this machine (DNS rebinding).
-    guards = [Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OwnPageOnly)]
-    return Starlette(routes=routes, middleware=guards)
+    # Checks the host because another site can make its own name resolve to this machine (DNS rebinding).
+    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OwnPageOnly)]
+    return Starlette(routes=routes, middleware=middleware)
 
 
 class OwnPageOnly:
-    """Refuses what another site's page asks for, and keeps the page to what comes from here."""
+    """Middleware that refuses requests from other sites' pages, and adds security headers to every response."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -84,39 +88,39 @@ class OwnPageOnly:
             await self._app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        asked_by, path = Request(scope).headers.get("sec-fetch-site", "none"), scope["path"]
-        if asked_by in ("none", "same-origin") or path == "/":  # a link to the page may stand anywhere
-            await self._app(scope, receive, guarded)
+        origin, path = Request(scope).headers.get("sec-fetch-site", "none"), scope["path"]
+        if origin in ("none", "same-origin") or path == "/":  # other sites may link to the page
+            await self._app(scope, receive, send_with_headers)
         else:
-            refused = PlainTextResponse("this page serves itself alone", status_code=403)
-            await refused(scope, receive, guarded)
+            refusal = PlainTextResponse("requests from other sites are refused", status_code=403)
+            await refusal(scope, receive, send_with_headers)
 
 
-def read_question(said: Mapping[str, str]) -> Question:
-    """The question of a query such as ``system=double_integrator&x0=0.4,-0.2&decoding=sampled&seed=3``.
+def read_problem(query: Mapping[str, str]) -> Problem:
+    """The problem of a query such as ``system=double_integrator&x0=0.4,-0.2&decoding=sampled&seed=3``.
 
     Raises:
-        ValueError: it is none.
+        ValueError: there is no such plant, or x0, the decoding or the seed is invalid.
     """
-    system = get_system(said.get("system", ""))
+    system = get_system(query.get("system", ""))
+    x0 = parse_state(system, query.get("x0", ""), "x0")
     try:
-        x0 = tuple(float(number) for number in said.get("x0", "").split(","))
-        seed = int(said.get("seed", "0"))
+        seed = int(query.get("seed", "0"))
     except ValueError:
-        raise ValueError("x0 must be numbers with commas between, and seed a whole number") from None
-    decoding = said.get("decoding", "greedy")
+        raise ValueError(f"seed must be a whole number, not {query['seed']!r}") from None
+    decoding = query.get("decoding", "greedy")
     if decoding not in ("greedy", "sampled"):
         raise ValueError(f"decoding must be greedy or sampled, not {decoding!r}")
-    return Question(system, x0, decoding == "greedy", seed)
+    return Problem(system, tuple(x0), decoding == "greedy", seed)
 
 
 class _Lines(StreamingResponse):
-    """Events as lines of JSON, as they come; when the page goes away, the writing ends."""
+    """Streams events as lines of JSON; generation stops when the page disconnects."""
 
     def __init__(self, events: Generator[dict[str, Any]]):
         self._events = events
@@ -127,11 +131,11 @@ class _Lines(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._events.close()  # left to the garbage collector, it would keep the next question waiting
+            self._events.close()  # until the garbage collector closed it, the next problem would wait
 
 
-def _described(system: System, session: Session) -> dict[str, Any]:
-    """A plant as the page needs it."""
+def _describe(system: System, session: Session) -> dict[str, Any]:
+    """A plant as JSON values for the page."""
     return {
         **system.to_dict(),
         "title": system.title.partition(" ")[2],
@@ -146,16 +150,16 @@ def _described(system: System, session: Session) -> dict[str, Any]:
 
 
 def _field(system: System) -> list[list[float]]:
-    """Rows (x1, x2, x1', x2') of the plant left to itself, on a grid over its box."""
+    """The vector field without control, as rows (x1, x2, x1', x2') on a grid inside the state bounds."""
     axes = [np.linspace(low, high, FIELD + 2)[1:-1] for low, high in system.x_bounds]
     x = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2)
-    still = np.zeros((system.m, len(x)))
-    moved = np.broadcast_arrays(*system.derivative((x[:, 0], x[:, 1]), still))
-    return np.column_stack([x, *moved]).tolist()
+    u = np.zeros((system.m, len(x)))
+    dx = np.broadcast_arrays(*system.derivative((x[:, 0], x[:, 1]), u))
+    return np.column_stack([x, *dx]).tolist()
 
 
 class _Server(uvicorn.Server):
-    """Drops the answer being written when it is told to end, so that it ends at once."""
+    """Stops the answer that is being generated when a signal arrives, so that the server ends at once."""
 
     def __init__(self, config: uvicorn.Config, session: Session):
         super().__init__(config)
@@ -167,10 +171,10 @@ class _Server(uvicorn.Server):
 
 
 def listen(port: int) -> socket.socket:
-    """A socket of this machine's loopback.
+    """A socket that listens on this machine's loopback address.
 
     Raises:
-        ValueError: the port is taken or not allowed.
+        ValueError: the port is taken, or the system does not allow it.
     """
     try:
         return socket.create_server((HOST, port))

@@ -1,4 +1,4 @@
-"""What the page and the terminal of `llm_agent.play` share: a question in, and what follows from it, as it comes."""
+"""What the page and the terminal of `llm_agent.play` share: a problem goes in, its events come out one by one."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from baselines.controllers.classical import MPCPolicy, lqr_policy
+from baselines.controllers.policy import Policy
 from baselines.controllers.text import TextPolicy
 from baselines.evaluation.results import Result, evaluate
 from baselines.optimum.solver import Optimum, solve
 from control_envs import System, format_prompt, parse_completion, simulate
+from control_envs.envs import checked_x0
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS
 from control_envs.utils.types import Array
 from llm_agent.models import shipped
@@ -23,21 +25,23 @@ from llm_agent.models.lengths import check_spelling, completion_room
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.streaming import stream
 
+__all__ = ["MAX_SEED", "Problem", "Session", "describe", "plan_so_far", "shipped_for"]
+
 MAX_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
-class Question:
-    """A trajectory that is asked for.
+class Problem:
+    """A control problem for the model, and how to decode its answer.
 
     Attributes:
         system: the plant.
-        x0: the state to start from, n numbers inside the plant's box; rounded to two decimals, as prompts print them.
-        greedy: the most likely answer, or one that is drawn.
-        seed: of the draw.
+        x0: the initial state, n numbers inside the plant's bounds; rounded to two decimals, as prompts print it.
+        greedy: greedy decoding; otherwise the answer is sampled.
+        seed: the seed of sampling, from 0 to `MAX_SEED`.
 
     Raises:
-        ValueError: x0 or the seed is none.
+        ValueError: x0 is not a state inside the bounds, or the seed is out of range.
     """
 
     system: System
@@ -46,50 +50,45 @@ class Question:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        system, x0 = self.system, np.array(self.x0, dtype=np.float64)
-        names = ", ".join(system.state_names)
-        low, high = system.x_bounds.T
-        if x0.shape != (system.n,) or not np.all((low <= x0) & (x0 <= high)):  # a NaN is inside nothing
-            box = ", ".join(f"{a:g} to {b:g}" for a, b in system.x_bounds)
-            raise ValueError(f"the initial state must be {system.n} numbers ({names}) within {box}")
+        x0 = checked_x0(self.system, self.x0, name="the initial state")
         if not 0 <= self.seed <= MAX_SEED:
             raise ValueError(f"the seed must be a whole number from 0 to {MAX_SEED}, not {self.seed}")
         object.__setattr__(self, "x0", tuple((np.round(x0, DECIMALS) + 0.0).tolist()))  # no negative zero
 
 
 def shipped_for(system: System) -> str:
-    """The shipped model made for a plant, or for the easier setting that its name begins with; else the base model."""
+    """The shipped model trained on a plant, or on the easier version that its name begins with; else the base model."""
     plant = system.name.replace("_", "-")
-    made_for = [name for name in shipped.shipped() if plant.startswith(name.removeprefix("tiny-"))]
-    return max(made_for, key=len, default=shipped.BASE)
+    matching = [name for name in shipped.shipped() if plant.startswith(name.removeprefix("tiny-"))]
+    return max(matching, key=len, default=shipped.BASE)
 
 
 class Session:
-    """Answers questions one at a time: a new one drops the one before it.
+    """Solves problems one at a time; a new problem stops the previous one.
 
     Args:
-        model: what `llm_agent.models.loading.load_model` loads; by default each plant's shipped model.
+        model: a name that `llm_agent.models.loading.load_model` accepts; by default each plant's shipped model.
     """
 
     def __init__(self, model: str | None = None):
         self._model = model
         self._policies: dict[str, LLMPolicy] = {}
         self._arriving, self._answering = Lock(), Lock()
-        self._stop = Event()  # of the question that came last
+        self._stop = Event()  # stops the newest problem
 
     def model_name(self, system: System) -> str:
-        """The model that answers for a plant."""
+        """The model used for a plant."""
         return self._model or shipped_for(system)
 
     def made_for(self, system: System) -> bool:
-        """False where no shipped model was made for the plant, and another one's answers; True of a model given."""
+        """Whether the plant's model was trained on this plant; True for a model that was chosen by name."""
         return self._model is not None or shipped_for(system) == f"tiny-{system.name.replace('_', '-')}"
 
     def policy(self, system: System) -> LLMPolicy:
-        """That model, loaded once, with room for the plant's longest answers.
+        """The plant's model, loaded once, with ``max_new_tokens`` set to fit the plant's longest answers.
 
         Raises:
-            ValueError: it cannot be loaded, or cannot spell the plant's prompt.
+            ValueError: the model cannot be loaded, or its tokenizer cannot spell the plant's prompt.
         """
         name = self.model_name(system)
         if name not in self._policies:
@@ -100,52 +99,52 @@ class Session:
         return policy
 
     def drop(self) -> None:
-        """Ends the answer that is being written."""
+        """Stops the answer that is being generated."""
         self._stop.set()
 
-    def answer(self, question: Question) -> Generator[dict[str, Any]]:
-        """What happens, in order, as JSON values.
+    def answer(self, problem: Problem) -> Generator[dict[str, Any]]:
+        """The events of one problem in order, as JSON values; the key ``event`` names each.
 
-        ``problem``: the prompt, the trajectories of LQR and MPC, and J* (None where no plan keeps the bounds);
-        ``text``: a piece of the answer, with the trajectory as far as it is written where a control was added;
-        ``outcome``: what the answer's trajectory was like. ``dropped`` instead, if another question came between;
-        ``error`` where the model cannot answer this plant.
+        ``problem``: the prompt, the trajectories of LQR and MPC, and J* (None if no plan keeps the bounds).
+        ``text``: a piece of the answer; after a new control also the trajectory so far.
+        ``outcome``: the measured trajectory of the whole answer.
+        ``dropped``: a newer problem stopped this one; no event follows.
+        ``error``: the model cannot be loaded or used for this plant; no event follows.
         """
         with self._turn() as stop:
-            if stop.is_set():  # while it waited
+            if stop.is_set():  # a newer problem came while this one waited
                 yield {"event": "dropped"}
                 return
-            system, x0 = question.system, np.array(question.x0)
+            system, x0 = problem.system, np.array(problem.x0)
             try:
                 policy = self.policy(system)
             except (ValueError, ImportError) as error:
                 yield {"event": "error", "message": str(error)}
                 return
-            prompt, (optimum, rulers) = format_prompt(system, x0), _references(system, question.x0)
-            cost = optimum.cost if optimum.status == "optimal" else None
-            trajectories = [described(result) for result in rulers]
+            prompt, (optimum, baselines) = format_prompt(system, x0), _baselines(system, problem.x0)
             yield {
                 "event": "problem",
                 "prompt": prompt,
-                "best_cost": cost,
+                "best_cost": optimum.cost if optimum.status == "optimal" else None,
                 "status": optimum.status,
-                "trajectories": trajectories,
+                "trajectories": [describe(result) for result in baselines],
             }
-            text, known = "", 0
-            for piece in stream(policy, prompt, question.greedy, question.seed, stop):
+            text, count = "", 0
+            for piece in stream(policy, prompt, problem.greedy, problem.seed, stop):
                 text += piece
                 controls = plan_so_far(text, system)
-                trajectory = _trajectory(system, x0, controls) if len(controls) > known else None
-                known = len(controls)
+                trajectory = _trajectory(system, x0, controls) if len(controls) > count else None
+                count = len(controls)
                 yield {"event": "text", "text": piece, "trajectory": trajectory}
             if stop.is_set():
                 yield {"event": "dropped"}
                 return
-            rolled_out = TextPolicy(self.model_name(system), system, lambda prompts: [text])
-            yield {"event": "outcome", "trajectory": described(_measured(rolled_out, system, x0, optimum))}
+            answered = TextPolicy(self.model_name(system), system, lambda prompts: [text])
+            yield {"event": "outcome", "trajectory": describe(_evaluate(answered, system, x0, optimum))}
 
     @contextmanager
     def _turn(self) -> Iterator[Event]:
+        """Stops the problem before this one, waits for it to end, and yields the event that stops this one."""
         stop = Event()
         with self._arriving:
             self.drop()
@@ -154,36 +153,36 @@ class Session:
             yield stop
 
 
-def described(result: Result) -> dict[str, Any]:
-    """One trajectory as JSON values; None for whatever does not exist."""
+def describe(result: Result) -> dict[str, Any]:
+    """A result of one trajectory as JSON values; None where a number is not finite or there is no plan."""
 
-    def number(measure: str) -> float | None:
-        value = float(result.values[measure][0])
+    def number(metric: str) -> float | None:
+        value = float(result.values[metric][0])
         return value if np.isfinite(value) else None
 
-    answered = bool(result.valid[0])
+    parsed = bool(result.valid[0])
     trajectory = result.trajectories[0]
     return {
         "name": result.name,
         "verdict": next(iter(result.verdicts)),
-        "answered": answered,
+        "answered": parsed,
         "reward": number("reward_1.3"),
         "cost": number("cost"),
         "cost_ratio": number("cost_ratio"),
         "final_error": number("final_error"),
         "violated": bool(result.values["violated"][0]),
         "success": bool(result.values["success"][0]),
-        **({"x": trajectory.x.tolist(), "u": trajectory.u.tolist()} if answered else {"x": None, "u": None}),
+        **({"x": trajectory.x.tolist(), "u": trajectory.u.tolist()} if parsed else {"x": None, "u": None}),
     }
 
 
 def plan_so_far(text: str, system: System) -> Array:
-    """The controls (k, m) that an answer holds so far: those that are known to be whole; none where they are not ok."""
+    """The controls (k, m) written so far, without one that may still be unfinished; none if they do not parse."""
     body, ended, _ = text.partition(CONTROLS)[2].partition(END_CONTROLS)
-    between = "," if system.m == 1 else ";"
-    rows = body.split(between)
-    whole = (rows if ended else rows[:-1])[: system.horizon]
-    parsed = parse_completion(f"{CONTROLS}{between.join(whole)}{END_CONTROLS}", len(whole), system.m)
+    separator = "," if system.m == 1 else ";"
+    rows = body.split(separator)
+    complete = (rows if ended else rows[:-1])[: system.horizon]
+    parsed = parse_completion(f"{CONTROLS}{separator.join(complete)}{END_CONTROLS}", len(complete), system.m)
     return np.empty((0, system.m)) if parsed.controls is None else parsed.controls
 
 
@@ -192,18 +191,18 @@ def _trajectory(system: System, x0: Array, controls: Array) -> dict[str, Any]:
     return {"x": trajectory.x.tolist(), "u": trajectory.u.tolist()}
 
 
-def _measured(policy: Any, system: System, x0: Array, optimum: Optimum) -> Result:
+def _evaluate(policy: Policy, system: System, x0: Array, optimum: Optimum) -> Result:
     return evaluate(policy, system, x0[None], np.array([optimum.cost], dtype=np.float64))
 
 
 @lru_cache(maxsize=64)
-def _references(system: System, x0: tuple[float, ...]) -> tuple[Optimum, list[Result]]:
-    """The optimum from a state, and how LQR and MPC fly from it."""
+def _baselines(system: System, x0: tuple[float, ...]) -> tuple[Optimum, list[Result]]:
+    """The optimum from an initial state, and the results of LQR and MPC."""
     start = np.array(x0)
     optimum = solve(system, start)
-    return optimum, [_measured(policy, system, start, optimum) for policy in _classical(system)]
+    return optimum, [_evaluate(policy, system, start, optimum) for policy in _classical(system)]
 
 
 @lru_cache(maxsize=8)
-def _classical(system: System) -> tuple[Any, ...]:
+def _classical(system: System) -> tuple[Policy, ...]:
     return lqr_policy(system), MPCPolicy(system)

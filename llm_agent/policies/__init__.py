@@ -1,1 +1,1 @@
-"""Policies: a language model that answers prompts: greedy, sampled, structured, receding horizon, best of N, vLLM."""
+"""Policies: language models as policies: greedy, sampled, structured, receding horizon, best of N, with vLLM."""

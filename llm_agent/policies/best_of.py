@@ -1,9 +1,9 @@
-"""Several answers to each problem, of which the one that the environment scores highest is played.
+"""Best of N: samples several answers to each problem and plays the one with the highest reward.
 
-The reward is exact and needs no sensor, so it can pick an answer as well as train on it. What the best of N earns says
-what a policy could be sharpened to: where it is far above one answer, there is something left for GRPO to find
-(pass@k is its counterpart for tasks that are solved or not; Yue et al., arXiv 2504.13837). It is no open-loop policy in
-the sense of the others: like MPC, it has the plant's model at hand when it decides.
+The reward is computed exactly from the plant's model, so it can select answers as well as train a model. The reward of
+the best of N estimates what further training could reach: if it is far above that of one answer, GRPO has room to
+improve (compare pass@k for tasks that are either solved or not; Yue et al., arXiv 2504.13837). Unlike the other
+open-loop policies, and like MPC, best of N uses the plant's model when it decides.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from control_envs.rewards import DEFAULT_VERSION
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
+__all__ = ["BestOf"]
+
 
 @dataclass
 class BestOf:
-    """A text policy that is asked ``count`` times and plays its best plan to the end.
+    """A text policy that samples ``count`` answers to each problem and plays the best plan to its end.
 
     Attributes:
         name: the policy's name.
         system: the plant.
-        act: prompts to sampled completions.
-        count: answers to each problem.
-        version: of the reward that picks.
+        act: maps prompts to sampled completions.
+        count: answers to each problem, at least 1.
+        version: the version of the reward that selects.
 
     Raises:
         ValueError: count is less than 1.
@@ -47,7 +49,7 @@ class BestOf:
             raise ValueError(f"best_of must be at least 1, not {self.count}")
 
     def start(self, x0: Array) -> Controller:
-        """Picks from the states as prompts print them."""
+        """Starts a batch from x0 (S, n); answers are scored from the initial states as prompts print them."""
         printed = np.round(x0, DECIMALS)
         return TextPolicy(self.name, self.system, lambda prompts: self._best(prompts, printed)).start(x0)
 
@@ -56,9 +58,9 @@ class BestOf:
         return 1
 
     def _best(self, prompts: list[str], x0: Array) -> list[str]:
-        """The best completion for each of S prompts from states (S, n)."""
-        asked = [prompt for prompt in prompts for _ in range(self.count)]
-        completions = list(self.act(asked))
+        """The best completion for each of S prompts, with initial states (S, n)."""
+        repeated = [prompt for prompt in prompts for _ in range(self.count)]
+        completions = list(self.act(repeated))
         scores = score_completions(self.system, np.repeat(x0, self.count, axis=0), completions, self.version).total
         best = scores.reshape(-1, self.count).argmax(axis=1)
         return [completions[i * self.count + j] for i, j in enumerate(best)]

@@ -1,4 +1,4 @@
-"""A language model as a policy: prompts in, completions out; and the same for the numeric environments."""
+"""A language model as a policy: for text (prompts to completions) and for the numeric environments."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from llm_agent.models.loading import Model, Tokenizer
     from llm_agent.policies.structured import Pattern
 
+__all__ = ["LLMPolicy", "NumericPolicy", "Sampling"]
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How completions are drawn; the fields are those of transformers' ``GenerationConfig``."""
+    """Sampling settings; the fields are those of transformers' ``GenerationConfig``."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -32,11 +34,11 @@ class Sampling:
 
     @classmethod
     def said_by(cls, config: Any) -> Sampling:
-        """As a ``GenerationConfig`` says, where it says that the model is to be sampled."""
+        """The settings of a ``GenerationConfig`` that samples; the defaults for one that does not, or for None."""
         if config is None or not config.do_sample:
             return cls()
-        said = {f.name: getattr(config, f.name, None) for f in fields(cls)}
-        return cls(**{name: value for name, value in said.items() if value is not None})
+        values = {f.name: getattr(config, f.name, None) for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if value is not None})
 
 
 class LLMPolicy:
@@ -45,9 +47,9 @@ class LLMPolicy:
     Args:
         model: a causal model.
         tokenizer: its tokenizer, with a padding token.
-        sampling: how sampled answers are drawn; by default as the model's ``generation_config`` says.
-        max_new_tokens: where an answer that does not end is cut off.
-        batch_size: prompts answered at a time.
+        sampling: sampling settings; by default those of the model's ``generation_config``.
+        max_new_tokens: the length at which an answer is cut off.
+        batch_size: prompts in one call of ``generate``.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class LLMPolicy:
             four_bit: see `llm_agent.models.loading.load_model`.
 
         Raises:
-            ValueError: nothing of that name can be loaded.
+            ValueError: no model of that name can be loaded.
         """
         need("transformers", "llm")
         from llm_agent.models.loading import load_model
@@ -93,16 +95,16 @@ class LLMPolicy:
 
         Args:
             prompts: B texts (or one).
-            greedy: the most likely token each time; otherwise drawn as ``sampling`` says.
-            seed: makes sampled answers repeat, without touching torch's global random state.
-            progress: called with the number of prompts answered after each batch.
-            enough: told a completion so far, whether it may end there; asked after every token.
-            pattern: a regular expression that completions are kept to, such as
-                `control_envs.text.answer_pattern`'s; cut off at ``max_new_tokens`` they may still end early.
-            streamer: handed the tokens of a single prompt's completion as they are drawn.
+            greedy: greedy decoding; otherwise the completions are sampled with ``sampling``.
+            seed: makes sampled completions reproducible; torch's global random state is left alone.
+            progress: called after each batch with the number of its prompts.
+            enough: called with each completion so far after every token; True ends that completion.
+            pattern: a regular expression that completions must match, such as `control_envs.text.answer_pattern`'s
+                result; a completion cut off at ``max_new_tokens`` may be a beginning only.
+            streamer: receives the tokens of a single prompt's completion as they are generated.
 
         Raises:
-            ValueError: the tokenizer cannot be kept to the pattern.
+            ValueError: the tokenizer cannot write any text that matches the pattern.
             ImportError: a pattern is given without the ``structured`` extra.
         """
         import torch
@@ -128,7 +130,7 @@ class LLMPolicy:
         from transformers import GenerationConfig
 
         sampling: dict[str, Any] = {"do_sample": False}
-        if not greedy:  # min_p is said even where it does nothing: what is left open is the model's own to say
+        if not greedy:  # min_p is set even when it is off, because generate fills a None with the model's own default
             sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
@@ -137,7 +139,7 @@ class LLMPolicy:
             **sampling,
         )
 
-    def _keep_to(self, expression: str) -> LogitsProcessorList:
+    def _constrain(self, expression: str) -> LogitsProcessorList:
         from transformers import LogitsProcessorList
 
         from llm_agent.policies.structured import KeepTo, Pattern
@@ -175,7 +177,7 @@ class LLMPolicy:
             tokens = self.model.generate(  # type: ignore[operator]
                 **inputs,
                 generation_config=self._config(greedy),
-                logits_processor=self._keep_to(pattern) if pattern else None,
+                logits_processor=self._constrain(pattern) if pattern else None,
                 stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
                 streamer=streamer,
             )
@@ -183,15 +185,18 @@ class LLMPolicy:
 
 
 class NumericPolicy:
-    """Lets a text policy drive a numeric environment: states in, actions out.
+    """A text policy for a numeric environment: maps states to actions.
 
-    It asks for a plan at the state it is in and plays it, for ``replan_every`` controls or to its end, then asks
-    again. A completion without a plan plays zero controls until the next question.
+    It asks for a plan at the current state, plays ``replan_every`` of its controls, or all, then asks again. A
+    completion that does not parse counts as a plan of zeros.
 
     Args:
-        act: text policy, ``prompts -> completions`` (such as ``LLMPolicy(...).act``).
+        act: the text policy, ``prompts -> completions`` (such as ``LLMPolicy(...).act``).
         env: the numeric environment, for its plant and its action units.
         replan_every: controls played of each plan; None for all.
+
+    Attributes:
+        verdicts: the parser's verdict on each completion of this episode.
     """
 
     def __init__(self, act: Callable[[list[str]], list[str]], env: Any, replan_every: int | None = None):
@@ -202,16 +207,16 @@ class NumericPolicy:
 
     @property
     def system(self) -> System:
-        """The plant being driven."""
+        """The plant."""
         return self._env.system
 
     def reset(self) -> None:
-        """Forgets the plan; call it at the start of each episode."""
+        """Discards the plan and the verdicts; call it at the start of each episode."""
         self._plan: Array = np.empty((0, self.system.m))
         self.verdicts = []
 
     def predict(self, observation: Array, *args: Any, **kwargs: Any) -> tuple[Array, None]:
-        """The next action, in the environment's units (and no hidden state, as Stable-Baselines3 returns it)."""
+        """The next action in the environment's units, and None for the recurrent state (as in Stable-Baselines3)."""
         if not len(self._plan):
             (completion,) = self._act([format_prompt(self.system, observation)])
             parsed = parse_completion(completion, self.system.horizon, self.system.m)

@@ -1,4 +1,4 @@
-"""A completion piece by piece, while it is written."""
+"""Streams a completion piece by piece while it is generated."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_agent.policies.language_model import LLMPolicy
 
+__all__ = ["stream"]
+
 
 def stream(
     policy: LLMPolicy, prompt: str, greedy: bool = True, seed: int | None = None, stop: Event | None = None
 ) -> Iterator[str]:
-    """The pieces of the completion that ``policy.act(prompt, greedy, seed)`` gives, as they are written.
+    """The pieces of the completion that ``policy.act(prompt, greedy, seed)`` returns, as they are generated.
 
-    The model writes in a thread of its own, which ends with the iterator: closing that stops it at the next token.
+    The model runs in a separate thread. Closing the iterator stops generation at the next token and ends the thread.
 
     Args:
-        stop: ends the completion early when it is set.
+        policy: the language model.
+        prompt: one prompt.
+        greedy: greedy decoding; otherwise the completion is sampled.
+        seed: the seed of sampling.
+        stop: ends the completion at the next token when it is set.
+
+    Raises:
+        Exception: whatever ``policy.act`` raised, after the last piece.
     """
     from transformers import TextIteratorStreamer
 
@@ -26,7 +35,7 @@ def stream(
     streamer = TextIteratorStreamer(policy.tokenizer, skip_prompt=True, skip_special_tokens=True)
     failures: list[BaseException] = []
 
-    def write() -> None:
+    def generate() -> None:
         try:
             policy.act(
                 prompt,
@@ -35,17 +44,17 @@ def stream(
                 enough=lambda text: closed.is_set() or (stop is not None and stop.is_set()),
                 streamer=streamer,
             )
-        except BaseException as error:  # whatever it is, it belongs to whoever reads
+        except BaseException as error:  # raised again in the reader's thread
             failures.append(error)
         finally:
             streamer.end()
 
-    writer = Thread(target=write, daemon=True)
-    writer.start()
+    thread = Thread(target=generate, daemon=True)
+    thread.start()
     try:
         yield from (piece for piece in streamer if piece)
     finally:
         closed.set()
-        writer.join()
+        thread.join()
     if failures:
         raise failures[0]

@@ -1,4 +1,4 @@
-"""Language models as policies of `baselines`: greedy or sampled, in open loop or receding horizon, the best of N."""
+"""Language models as policies of `baselines`: greedy, sampled or best of N, open-loop or receding-horizon."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from control_envs.text import answer_pattern
 from llm_agent.policies.best_of import BestOf
 from llm_agent.policies.language_model import LLMPolicy
 
+__all__ = ["BEST_OF", "DECODINGS", "STRUCTURED", "text_policies"]
+
 DECODINGS = ("greedy", "sampled")
 
-# Help texts of the flags that go with these.
-STRUCTURED = "answers are kept to the format while they are written (structured output)"
-BEST_OF = "beside them the best, by the environment's reward, of N sampled answers"
+# Help texts of the flags --structured and --best-of.
+STRUCTURED = "constrain answers to the format during generation (structured output)"
+BEST_OF = "also evaluate the best of N sampled answers by the environment's reward"
 
 
 def text_policies(
@@ -30,14 +32,22 @@ def text_policies(
     structured: bool = False,
     best_of: int | None = None,
 ) -> list[Policy]:
-    """Each model in each decoding as a policy for the plant.
+    """Each model with each decoding as a policy for the plant.
 
     Args:
-        replan_every: controls played of each plan; None for whole plans. At 1 greedy answers are not written further
-            than their first control.
+        system: the plant.
+        models: language models by the names of their rows.
+        decodings: "greedy", "sampled", or both.
+        seed: the seed of sampling.
+        replan_every: controls played of each plan; None for whole plans. At 1, greedy answers are generated only up to
+            their first control.
         progress: called with the number of prompts answered since the last call.
-        structured: answers are kept to the plant's format while they are written.
-        best_of: beside these, the best by the environment's reward of so many sampled answers (whole plans only).
+        structured: constrains answers to the plant's format during generation.
+        best_of: adds, for each model, the best of this many sampled answers by the environment's reward (whole plans
+            only).
+
+    Raises:
+        ValueError: ``best_of`` together with ``replan_every``.
     """
     if best_of is not None and replan_every:
         raise ValueError("best_of picks whole plans: leave replan_every out")
@@ -53,9 +63,9 @@ def text_policies(
     def act(model: LLMPolicy, greedy: bool) -> Callable[..., Sequence[str]]:
         return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern)
 
-    found = []
+    policies: list[Policy] = []
     for name, model in models.items():
-        found += [policy(f"{name} {decoding}", model, decoding == "greedy") for decoding in decodings]
+        policies += [policy(f"{name} {decoding}", model, decoding == "greedy") for decoding in decodings]
         if best_of is not None:
-            found.append(BestOf(f"{name} best of {best_of}", system, act(model, False), best_of))
-    return found
+            policies.append(BestOf(f"{name} best of {best_of}", system, act(model, False), best_of))
+    return policies

@@ -1,7 +1,7 @@
-"""A language model as a policy through vLLM, for models and evaluations too large for ``model.generate``.
+"""A language model as a policy with vLLM, for models and evaluations that are too large for ``model.generate``.
 
-Needs a GPU and a vLLM that TRL supports (the ``vllm`` extra). The same questions, decodings and patterns as
-`llm_agent.policies.language_model.LLMPolicy`; answers agree with its up to the engines' own rounding.
+It needs a GPU and a version of vLLM that TRL supports (the ``vllm`` extra). Prompts, decoding and patterns are those of
+`llm_agent.policies.language_model.LLMPolicy`; answers agree up to the rounding of the two engines.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from llm_agent.policies.language_model import Sampling
 if TYPE_CHECKING:
     from trl import GRPOConfig
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+__all__ = ["LORA_RANKS", "VLLMPolicy", "check_vllm"]
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # values that vLLM accepts for max_lora_rank
 
 
 class VLLMPolicy:
-    """What `LLMPolicy` is, with vLLM generating.
+    """`LLMPolicy` with vLLM as the engine.
 
     Args:
-        name: a run folder, a model folder (of a LoRA adapter too), or a hub id.
-        sampling: how sampled answers are drawn; by default as the model's ``generation_config`` says.
-        max_new_tokens: where an answer that does not end is cut off.
-        four_bit: as for `llm_agent.models.loading.load_model`, by vLLM's own bitsandbytes quantization.
+        name: a run folder, a folder of a model or of a LoRA adapter, or a hub id.
+        sampling: sampling settings; by default those of the model's ``generation_config``.
+        max_new_tokens: the length at which an answer is cut off.
+        four_bit: as for `llm_agent.models.loading.load_model`, with vLLM's bitsandbytes quantization.
         engine: further arguments of ``vllm.LLM``, such as ``tensor_parallel_size``.
 
     Raises:
         ImportError: vLLM is missing.
-        ValueError: nothing of that name can be loaded.
+        ValueError: no model of that name can be loaded.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class VLLMPolicy:
         if four_bit:
             engine["quantization"] = "bitsandbytes"
         self._engine = vllm.LLM(source, trust_remote_code=False, generation_config="vllm", **engine)
-        self.sampling = sampling or _said_by(resolve(name))
+        self.sampling = sampling or _default_sampling(resolve(name))
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **kwargs: Any) -> VLLMPolicy:
@@ -83,7 +85,7 @@ class VLLMPolicy:
         if pattern:
             structured = need("vllm.sampling_params", "vllm").StructuredOutputsParams(regex=pattern)
         decoding = {"temperature": 0.0} if greedy else {**vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
-        # A seed of a request's own, or equal prompts would be answered alike.
+        # Each request gets its own seed; with one seed, equal prompts would get equal answers.
         seeds = [None] * len(prompts) if seed is None else _seeds(seed, len(prompts))
         params = [
             vllm.SamplingParams(max_tokens=self.max_new_tokens, seed=s, structured_outputs=structured, **decoding)
@@ -97,29 +99,29 @@ class VLLMPolicy:
 
 
 def check_vllm(config: GRPOConfig, needed: int) -> None:
-    """What can be known of ``--use_vllm`` before training.
+    """Checks before training that ``--use_vllm`` can work.
 
     Args:
-        config: the GRPO phase's.
-        needed: tokens of the longest problem and of what it may be answered with.
+        config: the configuration of the GRPO phase.
+        needed: tokens of the longest prompt and completion together.
 
     Raises:
-        ImportError: vLLM is missing where this process is to run it.
-        ValueError: a vLLM that TRL does not know, or a ``vllm_max_model_length`` that is too short.
+        ImportError: vLLM is not installed.
+        ValueError: TRL does not support the installed vLLM, or ``vllm_max_model_length`` is too short.
     """
     from trl.import_utils import is_vllm_available
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
-        found = is_vllm_available()
-    if not found:
+        available = is_vllm_available()
+    if not available:
         need("vllm", "vllm")
-    if said:  # TRL says which versions it supports, and goes on
-        raise ValueError(f"{said[0].message}: run  pip install 'control-grpo[vllm]'")
+    if messages:  # TRL only warns about versions that it does not support
+        raise ValueError(f"{messages[0].message}: run  pip install 'control-grpo[vllm]'")
     length = config.vllm_max_model_length
     if length is not None and length < needed:
         raise ValueError(
-            f"vllm_max_model_length {length} cannot hold a problem and its answer, which take {needed} tokens: give "
+            f"vllm_max_model_length {length} is too short: a prompt and its answer take {needed} tokens; give "
             f"--vllm_max_model_length {needed} or more, or leave it out"
         )
 
@@ -128,11 +130,11 @@ def _seeds(seed: int, count: int) -> list[int]:
     return np.random.SeedSequence(seed).generate_state(count).tolist()
 
 
-def _said_by(source: str) -> Sampling:
-    """The sampling that the model's generation_config says, where it says that the model is to be sampled."""
+def _default_sampling(source: str) -> Sampling:
+    """The sampling settings of the model's generation_config."""
     from transformers import GenerationConfig
 
     try:
         return Sampling.said_by(GenerationConfig.from_pretrained(source))
-    except OSError:  # a folder without one
+    except OSError:  # the folder has no generation_config
         return Sampling()

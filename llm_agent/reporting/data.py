@@ -1,4 +1,4 @@
-"""What a run's page is made of: every policy's results on one plant, and the states worth looking at."""
+"""The data of a run's page: every policy's results on one plant, and the initial states to show."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from baselines.evaluation.recorded import recorded_mpc
 from baselines.evaluation.results import Result, evaluate, paired_difference, to_dict
 from control_envs import System
 from control_envs.utils.types import Array
+from llm_agent.evaluation.labels import Label
 from llm_agent.evaluation.records import comparable, is_model
 from llm_agent.evaluation.trajectories import FILE, read_trajectories, system_of
 from llm_agent.storage.run_folder import RUNS, RunFolder
 
-# Hand-picked initial states as shares of the box they come from; the held-out state nearest to each is shown.
+# Hand-picked initial states, as shares of the box. The page shows the held-out initial state nearest to each.
 PICKED = ((0.9, 0.9), (0.9, -0.9), (-0.9, 0.9), (-0.9, -0.9), (0.5, 0.0), (0.0, 0.5))
 WORST = 5
 
@@ -30,13 +31,14 @@ class PlantData:
 
     Attributes:
         system: the plant.
-        summary: of each policy, as evaluation.json has it; baselines that the run did not fly itself are added.
-        report: of the (first) run's evaluation: states, paired differences, stated laws.
+        summary: each policy's summary, as in evaluation.json, plus baselines that the run itself did not evaluate.
+        report: the (first) run's evaluation: initial states, paired differences, stated gains.
         skipped: policies left out, and why.
         models: names of the models in the tables, by run and phase.
-        focus: the model to look at of each run: its last one's greedy answers.
-        paired: differences by state: of one run as evaluated, of several each run's focus less the first's.
-        x0: initial states (S, n), and ``results`` of all policies; None and empty without a file of trajectories.
+        focus: the policy to highlight for each run: the greedy plans of its last model.
+        paired: paired differences: as evaluated for one run; for several, each run's focus minus the first run's.
+        x0: initial states (S, n); None if the run has no evaluation.parquet.
+        results: all policies' results; empty if the run has no evaluation.parquet.
     """
 
     system: System
@@ -50,7 +52,7 @@ class PlantData:
     results: Sequence[Result]
 
     def named(self, names: Sequence[str]) -> list[Result]:
-        """The results of those of the policies that there are, in that order."""
+        """The results of the policies of these names, in this order; names without a result are skipped."""
         by_name = {r.name: r for r in self.results}
         return [by_name[name] for name in names if name in by_name]
 
@@ -59,7 +61,7 @@ def of_run(run: RunFolder) -> list[PlantData]:
     """A run's plants.
 
     Raises:
-        ValueError: it has not been evaluated yet.
+        ValueError: the run has not been evaluated yet.
     """
     return [_plant({run.path.name: run}, {run.path.name: report}) for report in run.evaluation().values()]
 
@@ -68,7 +70,7 @@ def of_runs(runs: Sequence[RunFolder]) -> list[PlantData]:
     """The plants that several runs share.
 
     Raises:
-        ValueError: as for `llm_agent.runs.comparable`.
+        ValueError: as for `llm_agent.evaluation.records.comparable`.
     """
     folders = {run.path.name: run for run in runs}
     return [_plant(folders, held) for held in comparable(runs).values()]
@@ -85,7 +87,7 @@ def _plant(runs: Mapping[str, RunFolder], reports: Mapping[str, Mapping[str, Any
     for run, report in reports.items():
         own = {name: f"{run} {name}" if several else name for name in report["policies"] if is_model(name)}
         models |= {label: report["policies"][name] for name, label in own.items()}
-        focus += [label for name, label in own.items() if name.endswith("greedy")][-1:]
+        focus += [shown for name, shown in own.items() if (label := Label.parse(name)) and label.is_greedy][-1:]
         rolled_out = read_trajectories(runs[run].path / FILE, report)
         if rolled_out is not None:
             x0 = rolled_out[0]
@@ -108,24 +110,24 @@ def _plant(runs: Mapping[str, RunFolder], reports: Mapping[str, Mapping[str, Any
 
 
 def _paired(results: Sequence[Result], focus: Sequence[str]) -> list[dict[str, Any]]:
-    """Each later run's last model against the first run's."""
+    """Paired differences of each later run's last model and the first run's."""
     by_name = {r.name: r for r in results}
     found = [by_name[name] for name in focus if name in by_name]
     return [paired_difference(later, found[0], measure) for later in found[1:] for measure in PAIRED]
 
 
 def _baselines(system: System, x0: Array, optimum: Result) -> tuple[list[Result], dict[str, str]]:
-    """MPC, and PPO where it is trained, from the same states."""
+    """MPC, and PPO if it has been trained, from the same initial states."""
     policies: list[Policy] = [recorded_mpc(system, x0, progress=True), *trained_policies(RUNS / "ppo", system)]
     skipped = {} if len(policies) > 1 else {"PPO": f"train it with `python -m baselines.ppo --system {system.name}`"}
     return [evaluate(policy, system, x0, optimum.values["cost"]) for policy in policies], skipped
 
 
-# -- states worth looking at ---------------------------------------------------------------------------------
+# -- initial states to show ---------------------------------------------------------------------------------
 
 
 def hand_picked(system: System, x0: Array) -> list[int]:
-    """Numbers of the states (S, n) nearest to the hand-picked ones, each once."""
+    """Indices of the initial states (S, n) nearest to the hand-picked ones, without repeats."""
     shares = np.zeros((len(PICKED), system.n))
     shares[:, : min(system.n, 2)] = np.array(PICKED)[:, : system.n]
     low, high = system.x0_bounds.T
@@ -135,7 +137,7 @@ def hand_picked(system: System, x0: Array) -> list[int]:
 
 
 def worst(result: Result, count: int = WORST) -> list[int]:
-    """Numbers of the states that a policy did worst from: no plan, then bounds broken, then the highest J/J*."""
+    """Indices of a policy's worst initial states: those without a plan, then violations, then the highest J/J*."""
     ratio = np.nan_to_num(result.values["cost_ratio"], nan=-np.inf)
     order = np.lexsort((-ratio, -result.values["violated"], result.valid))
     return order[:count].tolist()

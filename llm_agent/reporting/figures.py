@@ -1,4 +1,4 @@
-"""The pictures of a run's page, each a small figure of its own so that they find room on any screen."""
+"""The figures of a run's page: many small ones, so that the page fits any screen."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from control_envs.utils.types import Array
 from llm_agent.reporting.svg import svg
 from llm_agent.storage.run_folder import RunFolder
 
-CHANGES = 1e-3  # a reward term or share whose values differ by less stays the same
-PER_CELL = 5  # trajectories in a cell of the cost map, about
-NEAR = 0.3  # trajectories that stay within this share of the bounds are drawn larger, without them
+CHANGES = 1e-3  # a reward term or share whose values differ by less counts as constant
+PER_CELL = 5  # approximate number of trajectories in a cell of the cost map
+NEAR = 0.3  # trajectories within this share of the bounds are drawn zoomed in, without the bounds
 _DRAWN = COLOURS[:7]  # yellow is hard to see on white
 _DASHES = {"-": "none", "--": "6 3", "-.": "8 3 2 3", ":": "2 3"}
-# Curves of a training, by key of metrics.jsonl; what a run did not log is left out.
+# Training curves, by key of metrics.jsonl. Keys that a run did not log are left out.
 CURVES = {
     "sft": {"loss": "SFT: loss", "mean_token_accuracy": "SFT: token accuracy"},
     "grpo": {
@@ -54,7 +54,7 @@ GROUPS = {
 
 
 def style(i: int) -> dict[str, Any]:
-    """The i-th line's colour and dashes: no two lines differ in colour alone."""
+    """Colour and dashes of the i-th line; no two lines differ in colour alone."""
     return {"color": _DRAWN[i % len(_DRAWN)], "linestyle": LINES[i % len(LINES)]}
 
 
@@ -62,7 +62,7 @@ def style(i: int) -> dict[str, Any]:
 
 
 def curves(runs: Mapping[str, RunFolder], phase: str, titles: Mapping[str, str]) -> list[str]:
-    """One small figure for each measure that any of the runs logged, a line a run."""
+    """One figure for each quantity that any of the runs logged, with one line per run."""
     rows = {name: run.metrics(phase) for name, run in runs.items()}
     found = []
     for key, title in titles.items():
@@ -73,7 +73,7 @@ def curves(runs: Mapping[str, RunFolder], phase: str, titles: Mapping[str, str])
 
 
 def terms(runs: Mapping[str, RunFolder], prefix: str) -> tuple[list[str], dict[str, float]]:
-    """A figure for each reward term (or its share of the variance) that changes, and the values of the others."""
+    """A figure for each reward term (or its share of the variance) that changes, and the others' constant values."""
     keys = sorted({k for run in runs.values() for row in run.metrics("grpo") for k in row if k.startswith(prefix)})
     moving, constant = {}, {}
     for key in keys:
@@ -87,14 +87,14 @@ def terms(runs: Mapping[str, RunFolder], prefix: str) -> tuple[list[str], dict[s
 
 
 def series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
-    """Steps and values of one measure in the rows of metrics.jsonl that have it."""
+    """Steps and values of one key, from the rows of metrics.jsonl that have it."""
     found = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
     steps, values = np.array(found, dtype=float).reshape(-1, 2).T
     return steps, values
 
 
 def smoothed(values: Array, window: int = 9) -> Array:
-    """Centred running mean, over fewer values at the ends."""
+    """Centred running mean; the window shrinks at the ends."""
     window = min(window, len(values))
     kernel = np.ones(window)
     return np.convolve(values, kernel, "same") / np.convolve(np.ones_like(values), kernel, "same")
@@ -117,7 +117,7 @@ def _curve(figure: Any, lines: Mapping[str, tuple[Array, Array]], title: str) ->
 
 
 def portraits(results: Sequence[Result], states: Sequence[int]) -> list[str]:
-    """A phase portrait for each policy, from the same states."""
+    """One phase portrait per policy, from the same initial states."""
     return [svg(3.0, 2.8, partial(_portrait, result=r, states=states), f"{r.name}: phase portrait") for r in results]
 
 
@@ -149,7 +149,7 @@ def _zoom(axes: Any, reach: float, system: System) -> None:
 
 
 def courses(results: Sequence[Result], state: int) -> list[str]:
-    """Each state and each control over time, a line a policy, from one initial state."""
+    """Each state and each control over time from one initial state, with one line per policy."""
     system = results[0].trajectories.system
     names = [axis_label(system, i) for i in range(system.n)] + list(system.control_names)
     return [
@@ -181,7 +181,7 @@ def _course(figure: Any, results: Sequence[Result], state: int, i: int) -> None:
 
 
 def cost_maps(results: Sequence[Result], x0: Array) -> list[str]:
-    """Mean J/J* over a grid of the first two components of the initial state, a map a policy."""
+    """One map per policy: mean J/J* over a grid of the first two components of the initial state."""
     return [svg(3.0, 2.6, partial(_cost_map, result=r, x0=x0), f"{r.name}: cost over initial states") for r in results]
 
 
@@ -209,7 +209,7 @@ def _cost_map(figure: Any, result: Result, x0: Array) -> None:
 
 
 def grid(system: System, x0: Array) -> tuple[list[Array], np.ndarray]:
-    """The edges of a grid over the first two components of initial states (S, n), and each state's cell (S, 2)."""
+    """Edges of a grid over the first two components of the initial states (S, n), and each one's cell (S, 2)."""
     count = int(np.clip(np.sqrt(len(x0) / PER_CELL), 3, 12))
     edges, cells = [], []
     for i in range(2):
@@ -217,14 +217,14 @@ def grid(system: System, x0: Array) -> tuple[list[Array], np.ndarray]:
             low, high = system.x0_bounds[i]
             edges.append(np.linspace(low, high, count + 1))
             cells.append(np.clip(np.searchsorted(edges[i], x0[:, i], side="right") - 1, 0, count - 1))
-        else:  # a plant of one state has one row
+        else:  # a plant with one state has one row
             edges.append(np.array([0.0, 1.0]))
             cells.append(np.zeros(len(x0), dtype=np.int64))
     return edges, np.stack(cells, axis=1)
 
 
 def regrets(results: Sequence[Result]) -> str:
-    """For each policy the share of states whose regret J/J* - 1 is at most so much; bounds kept."""
+    """Cumulative distribution of the regret J/J* - 1 of each policy, over feasible trajectories."""
     return svg(3.4, 2.2, partial(_regrets, results=results), "Share of states by regret")
 
 
@@ -241,7 +241,7 @@ def _regrets(figure: Any, results: Sequence[Result]) -> None:
 
 
 def key(names: Sequence[str]) -> list[dict[str, Any]]:
-    """What colour (its number) and dashes stand for whom, where several figures share them."""
+    """The legend that several figures share: each name with the number of its colour and its dashes."""
     return [
         {"name": name, "line": COLOURS.index(style(i)["color"]), "dashes": _DASHES[style(i)["linestyle"]]}
         for i, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""A run's tables and pictures inside a Markdown page, between two marker lines."""
+"""Inserts a run's tables and pictures into a Markdown page, between two marker lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from control_envs.utils.files import write_text
+from llm_agent.reporting.headline import short_table
 from llm_agent.storage.run_folder import RunFolder
 
 
@@ -22,8 +23,11 @@ def insert(page: Path, marker: str, text: str) -> None:
     write_text(page, f"{old.partition(begin)[0]}{begin}\n\n{text.strip()}\n\n{end}{old.partition(end)[2]}")
 
 
-def summarise_run(run: RunFolder) -> str:
+def summarise_run(run: RunFolder, short: bool = False) -> str:
     """A run's command, duration and evaluation as Markdown.
+
+    Args:
+        short: the headline's table alone in place of all tables.
 
     Raises:
         ValueError: the run has not been evaluated yet.
@@ -38,6 +42,8 @@ def summarise_run(run: RunFolder) -> str:
         f"on {machine['threads']} of {machine['cores']} cores "
         f"({', '.join(f'{phase} {s:.0f} s' for phase, s in seconds.items())})."
     )
+    if short:
+        return "\n\n".join([took, *(short_table(report) for report in run.evaluation().values())])
     return took + "\n\n" + (run.path / "evaluation.md").read_text().replace("## ", "### ")
 
 

@@ -1,4 +1,4 @@
-"""The runs there are, as text: a list, one run, several side by side; and what they can do without."""
+"""Runs as text: a list, one run in detail, several side by side; and deleting what finished runs do not need."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baselines.evaluation import tables
 from control_envs.utils.files import in_use
+from llm_agent.evaluation.labels import Label
 from llm_agent.evaluation.records import comparable, evaluation_of, is_model
 from llm_agent.storage.run_folder import LATEST, RunFolder, list_runs
 
@@ -15,15 +16,15 @@ KINDS = ("specialist", "universal")
 
 
 def kind_of(run: RunFolder) -> str:
-    """Whether a run is of one plant or of several."""
+    """ "specialist" for a run on one plant, "universal" for a run on several."""
     return KINDS[len(run.settings["systems"]) > 1]
 
 
 def success_of(run: RunFolder) -> str:
-    """The greedy success rate of the last model on each plant."""
+    """The last model's greedy success rate on each plant."""
     rates = []
     for report in evaluation_of(run).values():
-        greedy = [name for name in report["policies"] if name.endswith("greedy")]
+        greedy = [name for name in report["policies"] if (label := Label.parse(name)) and label.is_greedy]
         rates.append(f"{report['policies'][greedy[-1]]['measures']['success']['mean']:.1%}")
     return " ".join(rates) or "-"
 
@@ -50,7 +51,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def show_list(root: Path, system: str | None, kind: str | None) -> None:
-    """Prints a row for each run; a damaged one is named after them."""
+    """Prints one row per run, then the damaged ones with the reason."""
     rows, damaged = [], []
     for run in list_runs(root):
         try:
@@ -67,7 +68,7 @@ def show_list(root: Path, system: str | None, kind: str | None) -> None:
 
 
 def show_one(run: RunFolder) -> None:
-    """Prints what made a run and what came of it."""
+    """Prints a run's command, settings and results."""
     record = run.record
     took = ", ".join(f"{phase} {done['seconds']:.0f} s" for phase, done in record["phases"].items())
     facts = {
@@ -87,7 +88,7 @@ def show_one(run: RunFolder) -> None:
 
 
 def show_comparison(runs: Sequence[RunFolder]) -> None:
-    """Prints the measures of several runs' models side by side, a table for each plant.
+    """Prints the metrics of several runs' models side by side, one table per plant.
 
     Raises:
         ValueError: as for `comparable`.
@@ -104,7 +105,7 @@ def show_comparison(runs: Sequence[RunFolder]) -> None:
 
 
 def prunable(run: RunFolder) -> list[Path]:
-    """What a run can do without: checkpoints of phases that are done; all of it where no phase is and none at work."""
+    """What can be deleted: checkpoints of finished phases, and whole runs that finished no phase and are not in use."""
     phases = run.record["phases"]
     if not phases:
         return [] if in_use(run.path) else [run.path]
@@ -112,7 +113,7 @@ def prunable(run: RunFolder) -> list[Path]:
 
 
 def prune(root: Path, apply: bool) -> None:
-    """Deletes what runs can do without, or says what that is."""
+    """Deletes what finished runs do not need; without ``apply`` only lists it."""
     found = [path for run in list_runs(root) for path in prunable(run)]
     for path in found:
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) / 1e6

@@ -1,4 +1,4 @@
-"""As much of Markdown as this project's tables and reports are written in, as HTML."""
+"""Markdown to HTML, for the subset that this project's reports use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's model on the Hugging Face hub, with a card that says what made it and how well it does."""
+"""Uploads a run's model to the Hugging Face hub, with a card that states its training and its results."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model_card(run: RunFolder, repository: str) -> str:
 
 
 def push(run: RunFolder, repository: str, apply: bool, public: bool = False) -> None:
-    """Uploads the model that a run has come to, with its card; without ``apply`` prints the card and the files.
+    """Uploads a run's last model with its card; without ``apply`` only prints the card and lists the files.
 
     Raises:
         ValueError: the name is not owner/name, or the run is not evaluated.

@@ -1,4 +1,4 @@
-"""A run, or several side by side, as one HTML file that needs nothing else: no network, no scripts."""
+"""One run, or several compared, as a single HTML file without scripts or network access."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from baselines.evaluation.tables import (
     MORE,
     SUCCESS,
     Column,
+    caption,
     paired_table,
     policy_table,
     timing_table,
@@ -25,14 +26,18 @@ from control_envs.text import DECIMALS
 from control_envs.utils.files import write_text
 from control_envs.utils.optional import need
 from control_envs.utils.tables import table
+from llm_agent.evaluation.labels import Label
 from llm_agent.reporting import figures
 from llm_agent.reporting.data import PlantData, hand_picked, of_run, of_runs, worst
+from llm_agent.reporting.headline import headline
 from llm_agent.reporting.markdown import to_html
 from llm_agent.storage.run_folder import RunFolder
 
 TEMPLATE = "report.html"
-CARDS = (SUCCESS, Column("J/J*, bounds kept", "cost_ratio_kept", decimals=4), MAIN[2], MAIN[-1])
-YARDSTICKS = ("LQR", "MPC")
+SHOWN = (*MAIN[:3], COST_RATIO, MAIN[-1])  # what fits a laptop's screen
+REST = ((*MAIN[3:4], *MAIN[5:-1]), MORE)
+CARDS = (SUCCESS, Column("J/J*, feasible", "cost_ratio_kept", decimals=4), MAIN[2], MAIN[-1])
+BASELINES = ("LQR", "MPC")
 SAMPLES = 3
 LONGEST = 3000  # characters of a completion that are shown
 
@@ -69,7 +74,7 @@ def write_page(runs: Sequence[RunFolder], path: Path) -> Path:
 
 
 def about(run: RunFolder) -> dict[str, Any]:
-    """What a run was, in a line."""
+    """One line about a run."""
     record, settings = run.record, run.settings
     return {
         "name": run.path.name,
@@ -80,7 +85,7 @@ def about(run: RunFolder) -> dict[str, Any]:
 
 
 def settings_table(runs: Mapping[str, RunFolder]) -> str:
-    """What the runs were asked for, one column a run."""
+    """The runs' settings, one column per run."""
     columns = [_settings(run) for run in runs.values()]
     names = list(dict.fromkeys(name for column in columns for name in column))
     return table(["setting", *runs], [[name, *(column.get(name, "-") for column in columns)] for name in names])
@@ -107,7 +112,7 @@ def _plain(value: Any) -> str:
 
 
 def repeat(run: RunFolder) -> dict[str, str]:
-    """The commands that lead to the same run again."""
+    """The commands that repeat the run."""
     record = run.record
     versions = [f"{name}=={version}" for name, version in record["versions"].items() if name != "control-grpo"]
     commit = (record["commit"] or "").removesuffix("-dirty")
@@ -117,25 +122,25 @@ def repeat(run: RunFolder) -> dict[str, str]:
     return {
         "name": run.path.name,
         "commands": "\n".join(lines),
-        "note": "The working tree had changes." if dirty else "",
+        "note": "The working tree had uncommitted changes." if dirty else "",
     }
 
 
 def training(runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
-    """Groups of curves: each has a title, a word on them, and figures."""
+    """Groups of training curves, each with a title, a note and figures."""
     shares, idle = figures.terms(runs, "variance_share/")
     terms, constant = figures.terms(runs, "reward_terms/")
     groups = [
         ("Supervised fine-tuning", "", figures.curves(runs, "sft", figures.CURVES["sft"])),
         (
             "GRPO",
-            "Over steps. Thin: as logged; thick: running mean.",
+            "Over training steps. Thin lines: as logged. Thick lines: running mean.",
             figures.curves(runs, "grpo", figures.CURVES["grpo"]),
         ),
-        ("Reward terms", f"Mean of each over a step's completions. {_constants(constant)}", terms),
+        ("Reward terms", f"Mean of each term over a step's completions. {_constants(constant)}", terms),
         (
             "What drives the advantage",
-            "Each term's share of the reward's variance within groups; below 0 it works against the rest. "
+            "Each term's share of the reward's variance within groups. A negative share works against the others. "
             + _constants(idle),
             shares,
         ),
@@ -147,35 +152,34 @@ def training(runs: Mapping[str, RunFolder]) -> list[dict[str, Any]]:
 def _constants(values: Mapping[str, float]) -> str:
     if not values:
         return ""
-    return "The same throughout: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()) + "."
+    return "Constant throughout: " + ", ".join(f"{name} {value:.4g}" for name, value in values.items()) + "."
 
 
 # -- a plant -------------------------------------------------------------------------------------------------
 
 
 def plant(data: PlantData) -> dict[str, Any]:
-    """Everything the page says of one plant."""
-    states = data.report["states"]
-    shown = [*_portrayed(data), *YARDSTICKS]
+    """The page's section on one plant."""
+    shown = [*_portrayed(data), *BASELINES]
     section: dict[str, Any] = {
         "name": data.system.name,
         "problem": problem(data.system),
-        "headline": headline(data),
+        "headline": summary(data),
         "cards": [card(data, column, shown) for column in CARDS],
-        "about": f"{states['count']} held-out initial states ({states['split']} split, seed {states['seed']}), from "
-        f"{data.report['with_optimum']} of which a plan keeps the bounds; [95 % bootstrap intervals]. A trajectory that "
-        "breaks the bounds can cost less than J*; means over those that keep them stand apart.",
-        "tables": to_html(policy_table(data.summary, MAIN, data.skipped)),
-        "more": to_html(policy_table(data.summary, MORE) + "\n\n" + timing_table(data.summary)),
+        "about": caption(data.report),
+        "tables": to_html(policy_table(data.summary, SHOWN, data.skipped)),
+        "more": to_html("\n\n".join([*(policy_table(data.summary, c) for c in REST), timing_table(data.summary)])),
         "paired": to_html(paired_table(data.paired)) if data.paired else "",
-        "flown": data.x0 is not None,
+        "has_trajectories": data.x0 is not None,
     }
     return section | (pictures(data, data.named(shown)) if data.x0 is not None else {})
 
 
 def _portrayed(data: PlantData) -> list[str]:
-    """The models that are drawn: of one run the greedy answers of each phase, of several the last phase's."""
-    return [m for m in data.models if m.endswith("greedy")] if len(data.focus) == 1 else list(data.focus)
+    """The models to draw: for one run the greedy plans of each phase, for several runs those of the last phase."""
+    if len(data.focus) > 1:
+        return list(data.focus)
+    return [name for name in data.models if (label := Label.parse(name)) and label.is_greedy]
 
 
 def problem(system: System) -> str:
@@ -196,8 +200,10 @@ def problem(system: System) -> str:
     return to_html(table(["problem", system.title], rows))
 
 
-def headline(data: PlantData) -> list[str]:
-    """The result in a sentence for each run's last model."""
+def summary(data: PlantData) -> list[str]:
+    """The result in sentences: a few for one run, one per run for several."""
+    if len(data.focus) == 1:
+        return headline(data.report)
     said = []
     for name in data.focus:
         measures = data.summary[name]["measures"]
@@ -205,14 +211,14 @@ def headline(data: PlantData) -> list[str]:
             continue
         cost = CARDS[1].cell(data.summary[name])
         said.append(
-            f"{name}: success from {SUCCESS.cell(data.summary[name])} % of the states"
-            + (f"; where the bounds are kept, {cost} times the optimal cost." if cost != "-" else ".")
+            f"{name}: success from {SUCCESS.cell(data.summary[name])} % of the initial states"
+            + (f"; feasible trajectories cost {cost} times the optimum." if cost != "-" else ".")
         )
     return said
 
 
 def card(data: PlantData, column: Column, names: Sequence[str]) -> dict[str, Any]:
-    """One measure of the models and yardsticks side by side."""
+    """One metric of the models and the baselines side by side."""
     rows = [(n, *_split(column.cell(data.summary[n])), n in data.focus) for n in names if n in data.summary]
     return {"title": column.title, "rows": rows}
 
@@ -240,7 +246,7 @@ def pictures(data: PlantData, drawn: Sequence[Any]) -> dict[str, Any]:
 
 
 def worst_of(data: PlantData, result: Any) -> dict[str, Any]:
-    """The states a model did worst from: a table, its and the optimal trajectories, and the worst over time."""
+    """A model's worst initial states: a table, its trajectories beside the optimal ones, and the worst over time."""
     assert data.x0 is not None
     states = worst(result)
     optimum = data.results[0]
@@ -261,13 +267,13 @@ def _state(data: PlantData, i: int) -> str:
 
 
 def _facts(result: Any, i: int) -> dict[str, str]:
-    """What came of a trajectory, by the titles of the table's columns."""
+    """The metrics of one trajectory, by column title."""
     values = result.values
     return {
         "verdict": str(result.controller.verdicts[i]),
         COST_RATIO.title.partition(" ")[0]: _number(values["cost_ratio"][i], 4),
         "success": "yes" if values["success"][i] else "no",
-        "broke bounds": "yes" if values["violated"][i] else "no",
+        "violates bounds": "yes" if values["violated"][i] else "no",
         "final error": _number(values["final_error"][i], 3),
         "reward 1.3": _number(values["reward_1.3"][i], 2),
     }
@@ -278,10 +284,10 @@ def _number(value: float, decimals: int) -> str:
 
 
 def samples(data: PlantData, result: Any, picked: Sequence[int]) -> list[dict[str, Any]]:
-    """Prompts and answers of a model: from hand-picked states, the worst, and some that hold no plan."""
+    """Prompts and completions of a model: from hand-picked and worst initial states, and some that hold no plan."""
     assert data.x0 is not None
     silent = np.flatnonzero(~result.valid)[:SAMPLES].tolist()
-    wanted = dict.fromkeys(picked[:SAMPLES], "hand-picked state")
+    wanted = dict.fromkeys(picked[:SAMPLES], "hand-picked initial state")
     wanted |= dict.fromkeys(worst(result)[:SAMPLES], "among the worst") | dict.fromkeys(silent, "no plan")
     return [
         {

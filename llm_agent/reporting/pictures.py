@@ -1,4 +1,4 @@
-"""A run's pictures: how it learnt, and how SFT, GRPO and LQR fly from the same states. Needs the ``plots`` extra."""
+"""A run's pictures: training curves, and trajectories of SFT, GRPO and LQR from the same initial states."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from baselines.figures.comparison import draw_trajectories, new_figure
+from llm_agent.evaluation.labels import GREEDY, PHASES
 from llm_agent.evaluation.trajectories import FILE, read_trajectories
 from llm_agent.reporting.figures import series, smoothed
 from llm_agent.storage.run_folder import RunFolder
 
-SHOWN = ("SFT greedy", "GRPO greedy", "LQR")
-NOTICEABLE = 0.1  # a reward term that moves by less, or never has this share of the variance, is left out
+SHOWN = (*(f"{phase} {GREEDY}" for phase in PHASES), "LQR")
+NOTICEABLE = 0.1  # terms that change by less, or never reach this share of the variance, are left out
 
 
 def draw_run(run: RunFolder) -> None:
@@ -25,7 +26,7 @@ def draw_run(run: RunFolder) -> None:
 
 
 def draw_training(run: RunFolder, path: Path) -> None:
-    """GRPO's reward, what drives it and held-out success over its steps, after SFT's loss over its own."""
+    """Training curves: SFT's loss, then GRPO's reward, success, reward terms and groups."""
     sft, grpo = run.metrics("sft"), run.metrics("grpo")
     figure = new_figure(14, 5.6)
     axes = figure.subplots(2, 3).ravel()
@@ -52,7 +53,7 @@ def draw_training(run: RunFolder, path: Path) -> None:
 
 
 def _terms(axes, rows, prefix: str, title: str, from_start: bool = False) -> None:
-    """One smoothed line for each reward term that matters: as it is, or as its change from the start."""
+    """One smoothed line per reward term that changes noticeably: its value, or its change from the start."""
     for key in sorted({k for row in rows for k in row if k.startswith(prefix)}):
         steps, values = series(rows, key)
         if len(values):

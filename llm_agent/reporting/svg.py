@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG for a page: text stays text, and colours follow the page's light or dark theme."""
+"""Matplotlib figures as SVG for a page: text stays text, and colours follow the page's light or dark theme."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from baselines.figures.comparison import new_figure
 from control_envs.rendering.drawing import COLOURS
 from control_envs.utils.optional import need
 
-# What parts of pictures are drawn in, and the page's variables for it: ink, grid lines, the colours of lines.
+# Colours that figures are drawn in, and the page's CSS variables for them.
 VARIABLES = {
     "#d9d9d9": "var(--grid)",
     "#cccccc": "var(--grid)",
     "#ffffff": "var(--paper)",
     **{colour.lower(): f"var(--line-{i})" for i, colour in enumerate(COLOURS)},
-    "#000000": "var(--ink)",  # also the line's that is drawn in black
+    "#000000": "var(--ink)",  # also the colour of the black line
 }
 _STYLE = {
     "svg.fonttype": "none",
@@ -57,7 +57,7 @@ def svg(width: float, height: float, draw: Callable[[Any], None], label: str, fi
 
 
 def _themed(text: str, label: str) -> str:
-    """The element alone, in the page's colours and font, without names that other figures have as well."""
+    """The bare element in the page's colours and font, with ids that no other figure has."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)

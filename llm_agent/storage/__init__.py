@@ -1,1 +1,1 @@
-"""Storage: a run and its folder."""
+"""Storage: the run folder and its record."""

@@ -1,12 +1,12 @@
-"""A run and its folder: what was asked, what has been done, what was measured.
+"""A run and its folder: settings, finished phases, models, metrics and evaluation.
 
 runs/20261122-120000-double_integrator-0/
-  run.json          settings, versions, commit, machine, and which phases are done: enough to repeat the run
+  run.json          settings, versions, commit, machine, finished phases: enough to repeat the run
   data/             demonstrations.parquet and their card.json
-  sft/  grpo/       checkpoint-N/ while training; the trained model itself, as a Hugging Face folder
+  sft/  grpo/       checkpoint-N/ while training, then the trained model as a Hugging Face folder
   metrics.jsonl     one line for each log of each phase
-  evaluation.json   evaluation.md   and the pictures *.png; evaluation.parquet has every trajectory
-  report.html       all of it on one page
+  evaluation.json   evaluation.md, the pictures *.png, and evaluation.parquet with every trajectory
+  report.html       the run's report on one page
 """
 
 from __future__ import annotations
@@ -22,18 +22,35 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from control_envs.utils.files import LOCK, locked, read_record, write_json
+from control_envs.utils.files import LOCK, check_output_dir, locked, read_record, write_json
+
+__all__ = [
+    "COMPLETE",
+    "EVALUATION",
+    "LATEST",
+    "RECORD",
+    "RUNS",
+    "RunFolder",
+    "Stopwatch",
+    "is_run",
+    "list_runs",
+    "read_jsonl",
+]
 
 RUNS = Path("runs")
 LATEST = "latest"
 RECORD = "run.json"
 EVALUATION = "evaluation.json"
-COMPLETE = "complete"
+COMPLETE = "complete"  # marks a checkpoint that was written to its end
 _PACKAGES = ("control-grpo", "numpy", "scipy", "gymnasium", "torch", "transformers", "trl", "accelerate", "datasets")
 
 
 class RunFolder:
-    """One run's folder."""
+    """One run's folder.
+
+    Args:
+        path: the folder; `create` starts a run in it, `open` checks that it holds one.
+    """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -42,14 +59,19 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: str | Path | None, label: str, settings: dict[str, Any]) -> RunFolder:
-        """Starts a new run in ``path``, or in a folder under ``runs/`` named by the time and ``label``.
+        """Starts a new run.
+
+        Args:
+            path: the folder; None for a new one under ``runs/``, named by the time and ``label``.
+            label: ends the name of a new folder.
+            settings: what the run was asked to do, as JSON values.
 
         Raises:
-            ValueError: the folder already holds a run, or other files.
+            ValueError: the folder already holds a run or other files.
         """
-        run = cls(Path(path) if path else _fresh(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}"))
+        run = cls(check_output_dir(path) if path else _make_new(RUNS / f"{datetime.now():%Y%m%d-%H%M%S}-{label}"))
         run.path.mkdir(parents=True, exist_ok=True)
-        run._check_free()  # before a lock leaves its file there
+        run._check_free()  # before the lock file is created
         with locked(run.path):
             run._check_free()
             run._write(_new_record(settings))
@@ -57,20 +79,18 @@ class RunFolder:
         return run
 
     def _check_free(self) -> None:
-        there = {file.name for file in self.path.iterdir()} - {LOCK}
-        if RECORD in there:
-            raise ValueError(
-                f"{self.path} already holds a run: add --resume to go on with it, or choose another folder"
-            )
-        if there:
+        names = {file.name for file in self.path.iterdir()} - {LOCK}
+        if RECORD in names:
+            raise ValueError(f"{self.path} already holds a run: add --resume to continue it, or choose another folder")
+        if names:
             raise ValueError(f"{self.path} is not empty and holds no run: choose another --output-dir")
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> RunFolder:
-        """The run in that folder, by default the one started last.
+        """The run in a folder, by default the one started last.
 
         Raises:
-            ValueError: there is no run there.
+            ValueError: the folder holds no run.
         """
         run = cls(Path(path) if path else RUNS / LATEST)
         if not is_run(run.path):
@@ -82,27 +102,27 @@ class RunFolder:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What run.json says.
+        """The content of run.json.
 
         Raises:
-            ValueError: it is damaged, or is no record of a run.
+            ValueError: it is damaged, or is not the record of a run.
         """
         record = read_record(self.path / RECORD)
         if not isinstance(record.get("settings"), dict) or not isinstance(record.get("phases"), dict):
-            raise ValueError(f"{self.path / 'run.json'} is no record of a run: it lacks settings or phases")
+            raise ValueError(f"{self.path / RECORD} is not the record of a run: it lacks settings or phases")
         return record
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked for."""
+        """The settings that the run was started with."""
         return self.record["settings"]
 
     def is_done(self, phase: str) -> bool:
-        """Whether that phase has run to its end."""
+        """Whether a phase has finished."""
         return phase in self.record["phases"]
 
     def mark_done(self, phase: str, seconds: float) -> None:
-        """Notes that a phase has run to its end."""
+        """Records that a phase has finished, and the seconds it took."""
         record = self.record
         record["phases"][phase] = {"seconds": round(seconds, 1)}
         self._write(record)
@@ -116,21 +136,21 @@ class RunFolder:
         try:
             temporary.symlink_to(self.path.name)
             temporary.replace(link)
-        except OSError:  # no symbolic links here (some file systems): the run is found by its own name
+        except OSError:  # some file systems have no symbolic links; the run can still be opened by its own name
             temporary.unlink(missing_ok=True)
 
     # -- files ---------------------------------------------------------------------------------------------
 
     def last_checkpoint(self, phase: str) -> str | None:
-        """The newest checkpoint of a phase that was written whole."""
-        whole = [p.parent for p in (self.path / phase).glob(f"checkpoint-*/{COMPLETE}")]
-        return str(max(whole, key=lambda p: int(p.name.rpartition("-")[2]))) if whole else None
+        """The newest complete checkpoint of a phase, or None."""
+        complete = [p.parent for p in (self.path / phase).glob(f"checkpoint-*/{COMPLETE}")]
+        return str(max(complete, key=lambda p: int(p.name.rpartition("-")[2]))) if complete else None
 
     def model_folder(self) -> Path:
-        """The model this run has come to: after GRPO, else after SFT.
+        """The run's latest trained model: after GRPO, else after SFT.
 
         Raises:
-            ValueError: no phase that trains a model is done yet.
+            ValueError: neither phase has finished yet.
         """
         for phase in ("grpo", "sft"):
             if self.is_done(phase):
@@ -138,7 +158,7 @@ class RunFolder:
         raise ValueError(f"{self.path} holds no trained model yet")
 
     def evaluation(self) -> dict[str, Any]:
-        """The reports by plant.
+        """The content of evaluation.json: a report for each plant.
 
         Raises:
             ValueError: the run has not been evaluated yet.
@@ -149,12 +169,12 @@ class RunFolder:
         return json.loads(path.read_text())
 
     def metrics(self, phase: str | None = None) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, of one phase or of all."""
+        """The rows of metrics.jsonl, of one phase or of all."""
         return [row for row in read_jsonl(self.path / "metrics.jsonl") if phase in (None, row["phase"])]
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a folder is a run's."""
+    """Whether a folder holds a run."""
     return (Path(path) / RECORD).is_file()
 
 
@@ -165,7 +185,7 @@ def list_runs(root: Path = RUNS) -> list[RunFolder]:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; a last line cut short by a kill is left out."""
+    """The rows of a JSON-lines file, without lines that are not valid JSON, such as one cut short by a kill."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -175,8 +195,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _fresh(path: Path) -> Path:
-    """A new folder: the path itself, or with a number behind it if it is taken."""
+def _make_new(path: Path) -> Path:
+    """Creates a new folder: the path itself, or the path with a number appended if it exists."""
     candidate, i = path, 1
     while True:
         try:
@@ -212,9 +232,9 @@ def _module_and_arguments() -> list[str]:
 
 
 def _threads() -> int | None:
-    """Threads that numerical libraries may use: the cores, unless OpenMP is told otherwise."""
-    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return int(told) if told.isdecimal() else os.cpu_count()
+    """Threads that numerical libraries may use: OMP_NUM_THREADS if set, else the number of cores."""
+    configured = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(configured) if configured.isdecimal() else os.cpu_count()
 
 
 def _git_commit() -> str | None:
@@ -229,17 +249,18 @@ def _git_commit() -> str | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    """Versions of the installed packages that affect a run."""
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """Measures the seconds since it was created; call it to read them."""
 
     def __init__(self) -> None:
         self._start = time.perf_counter()

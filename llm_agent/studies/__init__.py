@@ -1,1 +1,1 @@
-"""Studies: runs that differ in one thing, over seeds."""
+"""Studies: training runs that differ in one setting, repeated over seeds."""

@@ -1,4 +1,4 @@
-"""The studies of `python -m llm_agent.study`: what each compares, as the flags of the training commands."""
+"""The studies of `python -m llm_agent.study`: the variants that each compares, as flags of the training commands."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from control_envs import REWARDS
 from llm_agent.data.reasoning import REASONINGS
 from llm_agent.training.credit import CREDITS
 
+__all__ = ["STUDIES", "Options", "Study", "Variant"]
+
 ALL_TOKENS = ["--top_entropy_quantile", "1.0"]
 PLAIN_ADAM = ["--adam_epsilon", "1e-8"]
-SFT_STEPS, GRPO_STEPS = 500, 200  # of the presets for a pretrained tiny model
-# Tokens of a problem and its answer in each style of reasoning: equal compute is equal steps times tokens.
+SFT_STEPS, GRPO_STEPS = 500, 200  # in the presets for a pretrained tiny model
+# Tokens of a prompt and its completion with each style of reasoning. Compute is steps times tokens.
 _TOKENS = {"none": 62, "brief": 66, "waypoints": 86}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every study can be told.
+    """The options of every study.
 
     Attributes:
         systems: names of plants.
         start: the model that training starts from.
-        steps: training steps of the stage that is compared (GRPO, or SFT where that is all); None for the preset's.
+        steps: training steps of the phase that is compared (GRPO, or SFT in studies of SFT); None for the preset's.
     """
 
     systems: list[str]
@@ -32,13 +34,19 @@ class Options:
 
     @property
     def limit(self) -> list[str]:
-        """The flags that say how many steps."""
+        """The flags that set the number of steps."""
         return ["--max_steps", str(self.steps)] if self.steps else []
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of a study: a name, and the flags of ``train_grpo`` (or ``train_sft``) beside the seed and the folder."""
+    """One row of a study.
+
+    Attributes:
+        name: its name in tables and folders.
+        flags: flags of the training command, without the seed and the folder.
+        kind: "grpo" for ``train_grpo``, "sft" for ``train_sft``.
+    """
 
     name: str
     flags: list[str]
@@ -54,7 +62,7 @@ class Study:
 
 
 def _each(options: Options, choices: dict[str, list[str]]) -> list[Variant]:
-    """Each choice on each plant, all of them GRPO from the same start."""
+    """Each choice on each plant, as GRPO from the same start."""
     common = ["--sft-from", options.start, *options.limit]
     return [
         Variant(f"{system}-{name}", ["--system", system, *common, *flags])
@@ -133,7 +141,7 @@ def _transfer(options: Options) -> list[Variant]:
 
 
 def _zero_shot(options: Options) -> list[Variant]:
-    # What a model without any format has to learn lies in every token, and in no law yet.
+    # An untrained model has to learn the format, which is in every token and not only in those of the gains.
     whole = [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "1e-3", "--min_p", "0", "--patience", "0"]
     models = {"pretrained": [options.start], "fresh": ["tiny", *whole]}
     return [
@@ -149,22 +157,30 @@ def _reasoning(options: Options) -> list[Variant]:
         for style in REASONINGS:
             share = str(round(steps * _TOKENS["brief"] / _TOKENS[style]))
             flags = ["--system", system, "--model", "tiny", "--reasoning", style, "--max_steps", share]
-            # One teacher: with laws at random, a plan that does not state its law could only be their average.
+            # LQR only: with random gains, a model that does not state them could only learn the average plan.
             found.append(Variant(f"{system}-{style}", [*flags, "--demonstrations", "expert"], "sft"))
     return found
 
 
 STUDIES = {
     "recipe": Study(
-        "Does GRPO improve on its SFT: from scratch, from a pretrained model, after four times as long an SFT?", _recipe
+        "Does GRPO improve on SFT: from scratch, from a pretrained model, after four times as many SFT steps?", _recipe
     ),
-    "errors": Study("What should demonstrations teach about a model's own errors (from scratch)?", _errors),
-    "rewards": Study("Which reward version teaches most, by measures that no version owns?", _rewards),
-    "credit": Study("Does crediting each token with what came after it help?", _credit),
-    "curriculum": Study("Does it pay to begin with easy initial states?", _curriculum),
-    "choices": Study("What decides whether GRPO learns: the preset with one thing changed at a time.", _choices),
+    "errors": Study("What should demonstrations teach about the model's own errors (from scratch)?", _errors),
+    "rewards": Study(
+        "Which reward version trains the best model, by measures that do not depend on a version?", _rewards
+    ),
+    "credit": Study("Does it help to credit each token with the reward after it?", _credit),
+    "curriculum": Study("Does it help to begin with easy initial states?", _curriculum),
+    "choices": Study(
+        "Which settings decide whether GRPO learns? The preset, with one setting changed at a time.", _choices
+    ),
     "zero-shot": Study("What does GRPO do without SFT?", _zero_shot),
-    "reasoning": Study("Does writing the law, or the states to come, make plans better at equal compute?", _reasoning),
+    "reasoning": Study(
+        "Are plans better at equal compute if the model first writes the feedback gains, or future states?", _reasoning
+    ),
     "specialists": Study("One model for all plants, or one for each?", _specialists),
-    "transfer": Study("Does a plant's model help to learn another plant (--start: a run on the other)?", _transfer),
+    "transfer": Study(
+        "Does a model of one plant help to learn another (--start: a run on the other plant)?", _transfer
+    ),
 }

@@ -1,4 +1,4 @@
-"""Runs a study's variants over seeds, each as a process of its own in a run folder of its own."""
+"""Trains a study's variants over seeds, each in its own process and run folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from control_envs.systems import get_systems
-from control_envs.utils.files import write_text
+from control_envs.utils.files import check_output_dir, write_text
 from control_envs.utils.optional import need
 from llm_agent.storage.run_folder import EVALUATION, RUNS, is_run
 from llm_agent.studies.definitions import STUDIES, Options, Variant
 from llm_agent.studies.tables import to_markdown
+
+__all__ = ["finished", "folder_of", "run_all", "run_one", "run_study"]
 
 LOG = "output.txt"
 
@@ -28,7 +30,16 @@ def folder_of(root: Path, variant: Variant, seed: int) -> Path:
 
 
 def run_one(variant: Variant, seed: int, folder: Path, threads: int, extra: Sequence[str] = ()) -> str:
-    """Trains one variant with one seed, or goes on where it was stopped; returns "" or what went wrong."""
+    """Trains one variant with one seed, or resumes it; does nothing if it is finished.
+
+    Args:
+        folder: the run folder.
+        threads: OMP_NUM_THREADS of the process, unless it is set already.
+        extra: further flags of the training command.
+
+    Returns:
+        "", or the error.
+    """
     if (folder / EVALUATION).is_file():
         return ""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -43,14 +54,14 @@ def run_one(variant: Variant, seed: int, folder: Path, threads: int, extra: Sequ
         lines = done.stdout.strip().splitlines() or ["no output"]
         return f"{folder}: {lines[-1]}"
     write_text(folder / LOG, done.stdout)
-    for checkpoint in folder.glob("*/checkpoint-*"):  # a study of a hundred runs need not fill the disk
+    for checkpoint in folder.glob("*/checkpoint-*"):  # a study of a hundred runs would fill the disk
         shutil.rmtree(checkpoint)
     (folder / "data" / "demonstrations.parquet").unlink(missing_ok=True)
     return ""
 
 
 def run_all(variants: Sequence[Variant], seeds: int, root: Path, jobs: int, extra: Sequence[str]) -> list[str]:
-    """Trains every variant with seeds 0, 1, ...; ``jobs`` runs at a time share the cores. Returns what went wrong."""
+    """Trains every variant with seeds 0, 1, ..., ``jobs`` runs at a time; returns the errors."""
     tqdm = need("tqdm.auto", "llm").tqdm
     threads = max((os.cpu_count() or 1) // jobs, 1)
     work = [(v, seed, folder_of(root, v, seed)) for seed in range(seeds) for v in variants]
@@ -73,11 +84,15 @@ def finished(variants: Sequence[Variant], root: Path) -> Iterator[tuple[str, lis
 
 
 def run_study(args: argparse.Namespace, extra: Sequence[str]) -> int:
-    """Trains what is not trained yet and prints the table; 1 if a run failed."""
+    """Trains the runs that are missing and prints the table; returns 1 if a run failed.
+
+    Raises:
+        ValueError: a flag is invalid.
+    """
     for name in ("seeds", "jobs", "steps"):
         if (given := getattr(args, name)) is not None and given < 1:
             raise ValueError(f"--{name} must be at least 1")
-    root = args.output_dir or RUNS / "studies" / args.study
+    root = check_output_dir(args.output_dir or RUNS / "studies" / args.study)
     options = Options([system.name for system in get_systems(args.system)], args.start, args.steps)
     variants = [v for v in STUDIES[args.study].variants(options) if args.only in v.name]
     problems = [] if args.table else run_all(variants, args.seeds, root, args.jobs, extra)

@@ -1,1 +1,1 @@
-"""Training: SFT, GRPO, credit, rewards for TRL, guards, and a run from end to end."""
+"""Training: SFT, GRPO, credit assignment, reward functions for TRL, early stops, and the pipeline of a run."""

@@ -1,7 +1,7 @@
-"""The training commands' jobs: our own flags and every option of TRL's configuration dataclasses, read together.
+"""Parses the flags of the training commands: our own, and every option of TRL's configuration dataclasses.
 
-Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, fresh or trained already,
-``configs/*.yaml`` for any other), then from ``--config file.yaml``, then from flags.
+Defaults come from a preset (``configs/tiny_*.yaml`` for the embedded model, untrained or pretrained; ``configs/*.yaml``
+for any other model). ``--config file.yaml`` overrides the preset, and flags override both.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from llm_agent.policies.language_model import Sampling
 from llm_agent.training.flags import GRPOArguments, RunArguments
 from llm_agent.training.hardware import hardware
 
+__all__ = ["CONFIGS", "Job", "find_config", "parse", "preset", "read_config"]
+
 CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass
 class Job:
-    """What a command was asked to do.
+    """The parsed flags of a training command.
 
     Attributes:
-        kind: "sft" or "grpo", the command.
-        argv: its flags, which parse to this job again.
+        kind: the command, "sft" or "grpo".
+        argv: the command's flags; parsing them again gives the same job.
         args: our own flags.
-        sft: the SFT phase's configuration, or None where GRPO starts from another model.
-        grpo: the GRPO phase's configuration, or None for SFT alone.
-        machine: the defaults that this machine gave, which the run keeps when it is resumed.
+        sft: configuration of the SFT phase; None if GRPO starts from another model.
+        grpo: configuration of the GRPO phase; None for SFT alone.
+        machine: defaults that depend on the machine. A resumed run keeps them.
     """
 
     kind: str
@@ -48,25 +50,25 @@ class Job:
 
     @property
     def config(self) -> SFTConfig | GRPOConfig:
-        """The configuration whose options are the command's flags."""
+        """The configuration that the command's TRL flags set: GRPO's if there is one, otherwise SFT's."""
         config = self.grpo or self.sft
         assert config is not None
         return config
 
     @property
     def start(self) -> str | None:
-        """The model that GRPO starts from in place of an SFT phase."""
+        """The model that GRPO starts from without an SFT phase, or None."""
         if isinstance(self.args, GRPOArguments):
             return self.args.sft_from or (self.args.model if self.args.zero_shot else None)
         return None
 
     @property
     def reward_version(self) -> str:
-        """The reward that GRPO trains on."""
+        """The reward version that GRPO trains on."""
         return self.args.reward_version if isinstance(self.args, GRPOArguments) else DEFAULT_VERSION
 
     def settings(self) -> dict[str, Any]:
-        """What the run's record keeps: the flags, and what evaluation needs to know."""
+        """The settings that run.json records: the flags, and what the evaluation needs."""
         sampling = {name: getattr(self.grpo, name) for name in vars(Sampling())} if self.grpo else vars(Sampling())
         return {
             "kind": self.kind,
@@ -85,10 +87,15 @@ class Job:
 
 
 def parse(kind: str, argv: Sequence[str], begun: Mapping[str, Any] | None = None) -> Job:
-    """The job that a command's flags ask for; ``begun``: what the machine gave where a resumed run was begun.
+    """Parses the flags of ``train_sft`` or ``train_grpo``.
+
+    Args:
+        kind: "sft" or "grpo".
+        argv: the flags.
+        begun: `Job.machine` of the run that is resumed; None for a new run.
 
     Raises:
-        ValueError: a value is invalid (argparse itself exits on flags that it does not know).
+        ValueError: a value is invalid. (argparse exits on unknown flags.)
     """
     machine = hardware(begun)
     if kind == "sft":
@@ -102,7 +109,7 @@ def parse(kind: str, argv: Sequence[str], begun: Mapping[str, Any] | None = None
 
 
 def _sft_phase(args: GRPOArguments, seed: int, machine: Mapping[str, Any]) -> SFTConfig:
-    """The SFT phase inside ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
+    """The configuration of the SFT phase in ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
     argv = ["--model", args.model, "--seed", str(seed)]
     argv += ["--config", args.sft_config] if args.sft_config else []
     argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps else []
@@ -110,7 +117,7 @@ def _sft_phase(args: GRPOArguments, seed: int, machine: Mapping[str, Any]) -> SF
 
 
 def preset(model: str, phase: str) -> dict[str, Any]:
-    """The defaults for a phase and a model."""
+    """The default options for a phase ("sft" or "grpo") and a model."""
     name = f"tiny_{phase}" if is_tiny(model) else phase
     if name == "tiny_sft" and model != tiny_model.NAME:
         name = "tiny_finetune_sft"
@@ -119,26 +126,29 @@ def preset(model: str, phase: str) -> dict[str, Any]:
 
 def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[str, Any]) -> tuple[Any, Any]:
     parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
-    model = _flag(argv, "--model") or BASE
-    parser.set_defaults_with_config(output_dir="", **machine, **preset(model, phase))
+    defaults = preset(_flag(argv, "--model") or BASE, phase)
+    # A preset's activation_checkpointing would override the option's old name, which the user may have given.
+    if any(_flag(argv, f"--gradient{sign}checkpointing") is not None for sign in "_-"):
+        defaults.pop("activation_checkpointing", None)
+    parser.set_defaults_with_config(output_dir="", **machine, **defaults)
     args, config = parser.parse_args_and_config(_with_preset_paths(argv, phase))
     return args, config
 
 
 def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
-    """The flags with the path of a preset where ``--config`` names one."""
+    """The flags with a preset's name after ``--config`` replaced by its path."""
     given = _flag(argv, "--config")
     if given is None:
         return list(argv)
     words = []
-    for word in argv:  # the parser knows the two words alone
+    for word in argv:  # TrlParser reads --config FILE, but not --config=FILE
         words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
     words[words.index("--config") + 1] = str(find_config(given, phase))
     return words
 
 
 def _flag(argv: Sequence[str], name: str) -> str | None:
-    """A flag's value before the real parsing, which needs it to choose its defaults; YAML may give it as well."""
+    """A flag's value, from the flags or from ``--config``, before parsing: the defaults depend on it."""
     for i, word in enumerate(argv):
         if word == name and i + 1 < len(argv):
             return argv[i + 1]
@@ -149,10 +159,10 @@ def _flag(argv: Sequence[str], name: str) -> str | None:
 
 
 def find_config(name: str, phase: str = "grpo") -> Path:
-    """The file that ``--config`` means: a path, or the name of a preset that comes with the package (``qwen3-4b``).
+    """The file that ``--config`` names: a path, or a preset of the package (``qwen3-4b``).
 
     Raises:
-        ValueError: there is neither; the message names the nearest preset.
+        ValueError: there is no such file or preset; the message names the most similar preset.
     """
     stem = name.replace("-", "_")
     for path in (Path(name), CONFIGS / f"{stem}.yaml", CONFIGS / f"{stem}_{phase}.yaml"):
@@ -165,11 +175,11 @@ def find_config(name: str, phase: str = "grpo") -> Path:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A YAML file of flags and options.
+    """Reads a YAML file of flags and options.
 
     Raises:
-        ValueError: it is something else, or is not there.
-        OSError: it cannot be read.
+        ValueError: there is no such file, or it is not a YAML mapping.
+        OSError: the file cannot be read.
     """
     if not path.exists():
         raise ValueError(f"there is no config {path}")
@@ -178,5 +188,5 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(config or {}, dict):
-        raise ValueError(f"{path} must hold NAME: VALUE, one a line, not a {type(config).__name__}")
+        raise ValueError(f"{path} must contain NAME: VALUE, one per line, not a {type(config).__name__}")
     return config or {}

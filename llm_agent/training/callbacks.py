@@ -1,4 +1,4 @@
-"""What every training phase does besides training: a progress bar, metrics.jsonl, marks on whole checkpoints."""
+"""Callbacks of every training phase: a progress bar, metrics.jsonl, and a mark in each complete checkpoint."""
 
 from __future__ import annotations
 
@@ -16,9 +16,16 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from control_envs.utils.files import flush, write_text
 from llm_agent.storage.run_folder import COMPLETE, RunFolder, read_jsonl
 
+__all__ = ["MarkComplete", "MetricsLog", "PhaseProgress", "add_phase_callbacks"]
+
 
 class PhaseProgress(TrainerCallback):
-    """One bar for the phase: what it is, how far it is, how long it will take, how well it does."""
+    """A progress bar for the phase, with its title, the remaining time and the latest metrics.
+
+    Args:
+        title: text before the bar.
+        shown: label of each logged metric to show, by the metric's key.
+    """
 
     def __init__(self, title: str, shown: dict[str, str]):
         self.title, self.shown = title, shown
@@ -39,13 +46,13 @@ class PhaseProgress(TrainerCallback):
                 self.bar.set_postfix({label: f"{float(value):.4g}" for label, value in found.items()})
 
     def close(self) -> None:
-        """Leaves the bar as it is, however the training ended."""
+        """Closes the bar; its last state stays on the screen."""
         if self.bar is not None:
             self.bar.close()
 
 
 class MetricsLog(TrainerCallback):
-    """Appends every log of a phase to metrics.jsonl; on resuming, forgets what came after the checkpoint."""
+    """Appends every log of a phase to metrics.jsonl. Resuming removes the rows after the checkpoint."""
 
     def __init__(self, path: Path, phase: str):
         self.path, self.phase = path, phase
@@ -63,10 +70,10 @@ class MetricsLog(TrainerCallback):
 
 
 class MarkComplete(TrainerCallback):
-    """Leaves a mark in each checkpoint once it is whole, so that a kill in the middle of a save is noticed."""
+    """Writes a mark into each complete checkpoint, so that one cut short by a kill is recognised."""
 
     def on_save(self, args, state, control, **kwargs):
-        PartialState().wait_for_everyone()  # each process writes its own random state
+        PartialState().wait_for_everyone()  # every process writes its own random state
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             flush(folder)
@@ -74,7 +81,7 @@ class MarkComplete(TrainerCallback):
 
 
 def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, shown: dict[str, str]) -> PhaseProgress:
-    """Replaces the trainer's own printing with ours; returns the bar, to be closed at the end."""
+    """Replaces the trainer's own printing with our callbacks; returns the bar, which the caller closes."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     progress = PhaseProgress(title, shown)
@@ -84,7 +91,7 @@ def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, sh
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN."""
+    """The value, or None for NaN and infinity, which JSON lacks."""
     if isinstance(value, str):
         return value
     return None if value is None or not math.isfinite(value) else value

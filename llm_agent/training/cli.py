@@ -1,4 +1,4 @@
-"""The way into the training commands: says what is missing before anything heavy is imported."""
+"""Entry point of the training commands. Reports missing packages before anything heavy is imported."""
 
 from __future__ import annotations
 

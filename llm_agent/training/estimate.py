@@ -1,4 +1,4 @@
-"""What a training will need: memory and time, by arithmetic, line by line."""
+"""Estimates the memory and time that a GRPO training needs, by arithmetic."""
 
 from __future__ import annotations
 
@@ -17,19 +17,36 @@ from control_envs.utils.tables import table
 if TYPE_CHECKING:
     from llm_agent.training.arguments import Job
 
+__all__ = [
+    "DEVICES",
+    "SHAPES",
+    "Device",
+    "Effort",
+    "Layout",
+    "Size",
+    "effort_of",
+    "estimate",
+    "estimated",
+    "memory_of",
+    "read_layout",
+    "reward_seconds",
+    "size_of",
+    "tokens_of",
+]
+
 GB = 1e9
-TOKENS_A_NUMBER = 6  # of "-1.62, " by tokenizers that take numbers apart into digits, as Qwen's and Gemma's do
-TRAINING_SHARE = 0.35  # of the accelerator's arithmetic that training reaches
-GENERATION_SHARE = 0.5  # of its memory bandwidth that generation reaches
-LAUNCH = 0.8e-3  # seconds that transformers needs to start one layer's kernels for one token; vLLM has them recorded
-GRADIENT_BYTES = 4  # for each trained weight
-ADAM_BYTES = 12  # for each trained weight: the weight in float32, two moments
-NF4_BYTES = 0.52  # for each weight in four bits, its share of the twice quantized scales included
+TOKENS_A_NUMBER = 6  # of "-1.62, " for tokenizers that split numbers into digits, such as Qwen's and Gemma's
+TRAINING_SHARE = 0.35  # share of the device's peak FLOP/s that training reaches
+GENERATION_SHARE = 0.5  # share of the device's memory bandwidth that generation reaches
+LAUNCH = 0.8e-3  # seconds to launch one layer's kernels for one token in transformers; vLLM uses CUDA graphs
+GRADIENT_BYTES = 4  # per trained weight
+ADAM_BYTES = 12  # per trained weight: the weight in float32 and two moments
+NF4_BYTES = 0.52  # per weight in four bits, including its share of the doubly quantized scales
 
 
 @dataclass(frozen=True)
 class Device:
-    """An accelerator by its data sheet: memory in GB, dense bfloat16 in TFLOP/s, memory bandwidth in GB/s."""
+    """An accelerator's data sheet: memory in GB, dense bfloat16 TFLOP/s, memory bandwidth in GB/s."""
 
     memory: float
     tflops: float
@@ -45,7 +62,7 @@ DEVICES = {
 }
 
 
-# Configurations by heart, of the presets' models and of one that is larger.
+# Configurations of the presets' models and of a larger one, used where a model is not downloaded.
 _QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True}
 SHAPES: dict[str, dict[str, Any]] = {
     "Qwen/Qwen3-0.6B-Base": {
@@ -75,18 +92,18 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """What of a model's shape matters here."""
+    """The quantities of a model that the estimate depends on."""
 
     weights: int
     trained: int
     layers: int
     hidden: int
     vocabulary: int
-    cache_per_token: int  # numbers that the key-value cache holds for each token
+    cache_per_token: int  # numbers in the key-value cache per token
 
 
 def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
-    """The size of a model by its configuration, on torch's meta device: no memory is used, nothing is downloaded."""
+    """The size of a model with this configuration, built on torch's meta device: no memory, no download."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -110,10 +127,13 @@ def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
 
 @dataclass(frozen=True)
 class Layout:
-    """Processes, one device each, and the share of a whole that each of them holds.
+    """The number of processes, one device each, and what ZeRO shards among them.
 
-    Sharding is ZeRO's (Rajbhandari et al., arXiv 1910.02054): stage 1 shards Adam's state, stage 2 gradients as well,
-    stage 3 (and FSDP's full shard) the weights too.
+    ZeRO (Rajbhandari et al., arXiv 1910.02054): stage 1 shards Adam's state, stage 2 the gradients as well, stage 3
+    (and FSDP's full shard) also the weights.
+
+    Raises:
+        ValueError: there is no process.
     """
 
     name: str = "every process holds the whole model"
@@ -125,28 +145,36 @@ class Layout:
             raise ValueError(f"--processes must be at least 1, not {self.processes}")
 
     def share(self, stage: int) -> float:
-        """What a process holds of something that this stage shards."""
+        """The share that one process holds of what ``stage`` shards."""
         return 1.0 / self.processes if self.stage >= stage else 1.0
 
 
 def read_layout(path: Path) -> Layout:
-    """The layout of an accelerate configuration (``accelerate config``, ``accelerate_configs/``).
+    """The layout in an accelerate configuration (``accelerate config``, ``accelerate_configs/``).
 
     Raises:
-        ValueError: the file is no such configuration.
+        ValueError: the file is not an accelerate configuration.
     """
     from llm_agent.training.arguments import read_config
 
-    said = read_config(path)
-    if "num_processes" not in said:
-        raise ValueError(f"{path} is no accelerate configuration: it names no num_processes")
-    stage = 3 if said.get("distributed_type") == "FSDP" else int(said.get("deepspeed_config", {}).get("zero_stage", 0))
-    return Layout(f"{path.stem}: ZeRO stage {stage} or its like", int(said["num_processes"]), stage)
+    config = read_config(path)
+    if "num_processes" not in config:
+        raise ValueError(f"{path} is not an accelerate configuration: it has no num_processes")
+    is_fsdp = config.get("distributed_type") == "FSDP"
+    stage = 3 if is_fsdp else int(config.get("deepspeed_config", {}).get("zero_stage", 0))
+    return Layout(f"{path.stem}: ZeRO stage {stage} or equivalent", int(config["num_processes"]), stage)
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What one process does in one step: FLOP while generating and training, bytes read and cached while generating."""
+    """The work of one process in one step.
+
+    Attributes:
+        generating: FLOP of generation.
+        training: FLOP of training.
+        read: bytes that generation reads.
+        cache: bytes of the key-value cache.
+    """
 
     generating: float
     training: float
@@ -154,25 +182,34 @@ class Effort:
     cache: float
 
     def seconds_generating(self, device: Device) -> float:
-        """Bound by memory or by arithmetic."""
+        """Seconds of generation, bound by memory bandwidth or by arithmetic."""
         return max(self.read / (GENERATION_SHARE * device.bandwidth * GB), self.generating / (device.tflops * 1e12))
 
     def seconds_training(self, device: Device) -> float:
-        """Bound by arithmetic."""
+        """Seconds of training, bound by arithmetic."""
         return self.training / (TRAINING_SHARE * device.tflops * 1e12)
 
 
 def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: int = 1, iterations: int = 1) -> Effort:
-    """The effort of ``batch`` completions at a time, ``accumulation`` times a step; TRL generates all at once."""
+    """The effort of one step.
+
+    Args:
+        size: of the model.
+        prompt: tokens of a prompt.
+        answer: tokens of a completion.
+        batch: completions of one forward pass.
+        accumulation: forward passes of one step. TRL generates the completions of all of them at once.
+        iterations: TRL's ``num_iterations``.
+    """
     passed = size.weights * batch * accumulation * (prompt + answer)
     cache = 2.0 * batch * accumulation * (prompt + answer) * size.cache_per_token
     passes = 2 + 2 + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
-    read = answer * (2.0 * size.weights + cache / 2)  # for each token all weights and the cache so far
+    read = answer * (2.0 * size.weights + cache / 2)  # each token reads all weights and the cache so far
     return Effort(2.0 * passed, float(passes * iterations * passed), read, cache)
 
 
 def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
-    """Tokens of the longest problem and of its ordinary answer."""
+    """Tokens of the longest prompt and of the longest usual completion; guessed if ``tokenizer`` is None."""
     from llm_agent.models.lengths import answer_tokens, prompt_tokens
 
     plants = [get_system(name) for name in systems]
@@ -184,7 +221,7 @@ def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
 
 
 def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
-    """Seconds of one core that scoring one completion takes here, measured now."""
+    """Seconds to score one completion on one core, measured on this machine."""
     plant = get_system(system, **settings)
     texts = [format_completion(np.tile(plant.u_bounds[:, 1], (plant.horizon, 1)))] * count
     x0 = np.tile(plant.x0_bounds[:, 1], (count, 1))
@@ -195,7 +232,7 @@ def reward_seconds(system: str, count: int = 256, **settings: Any) -> float:
 def memory_of(
     job: Job, size: Size, layout: Layout, batch: int, prompt: int, answer: int, cache: float
 ) -> dict[str, float]:
-    """Bytes that one device holds, by what they are for."""
+    """Bytes in the memory of one device, by use."""
     four_bit = job.args.load_in_4bit
     embedded = size.vocabulary * size.hidden if four_bit else size.weights  # only layers are quantized
     weights = 2.0 * embedded + NF4_BYTES * (size.weights - embedded)
@@ -203,7 +240,7 @@ def memory_of(
         f"weights ({'four bits, embeddings bfloat16' if four_bit else 'bfloat16'})": weights * layout.share(3),
         "gradients of trained weights": GRADIENT_BYTES * size.trained * layout.share(2),
         "Adam's state of trained weights": ADAM_BYTES * size.trained * layout.share(1),
-        # Checkpointing keeps each layer's input; one layer at a time is opened up again.
+        # Checkpointing keeps the input of each layer, and recomputes one layer at a time.
         "activations (checkpointed)": 2.0 * batch * (prompt + answer) * size.hidden * (size.layers + 20),
         "logits of a batch": 4.0 * batch * answer * size.vocabulary,
         "key-value cache while generating": cache,
@@ -211,15 +248,16 @@ def memory_of(
 
 
 def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | None = None) -> str:
-    """The estimate of one training as text.
+    """The estimate of one training as Markdown.
 
     Args:
-        flags: train_grpo's.
+        flags: flags of `llm_agent.train_grpo`.
         device: a key of `DEVICES`.
-        shape: in place of the model's configuration, "TYPE:NAME=VALUE,...".
+        layout: processes and sharding.
+        shape: replaces the model's configuration, "TYPE:NAME=VALUE,...".
 
     Raises:
-        ValueError: a flag is invalid, or the model's configuration is not at hand.
+        ValueError: a flag is invalid, or the model's configuration cannot be loaded.
         ImportError: a package is not installed.
     """
     need("trl", "llm")
@@ -228,25 +266,29 @@ def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | No
 
     job = parse("grpo", flags)
     config = _config_of(job.args.model, shape)
-    tokenizer = None if shape or _by_heart(job.args.model) else load_tokenizer(job.args.model)
+    tokenizer = None if shape or _uses_builtin_shape(job.args.model) else load_tokenizer(job.args.model)
     size = size_of(config, job.args.lora_r, job.args.lora_alpha)
     rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[device], layout)
     return (
         f"{job.args.model} on {layout.processes} x {device} ({layout.name})\n\n{table(['', 'estimate'], rows)}\n\n"
-        f"Assumed: training reaches {TRAINING_SHARE:.0%} of the device's arithmetic, generation "
-        f"{GENERATION_SHARE:.0%} of its memory's bandwidth, {1e3 * LAUNCH:.1f} ms a layer and token start kernels "
-        "(none with --use_vllm); what processes tell each other takes no time."
+        f"Assumptions: training reaches {TRAINING_SHARE:.0%} of the device's FLOP/s, generation "
+        f"{GENERATION_SHARE:.0%} of its memory bandwidth. Launching kernels takes {1e3 * LAUNCH:.1f} ms per layer and "
+        "token (none with --use_vllm). Communication between processes takes no time."
     )
 
 
 def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, layout: Layout) -> list[list[str]]:
     """Rows of quantity and amount.
 
+    Args:
+        prompt: tokens of a prompt.
+        answer: tokens of a completion.
+
     Raises:
         ValueError: the job has no GRPO phase.
     """
     if job.grpo is None:
-        raise ValueError("estimates are of train_grpo's jobs")
+        raise ValueError("only jobs of train_grpo can be estimated")
     config = job.grpo
     batch = config.per_device_train_batch_size
     completions = batch * config.gradient_accumulation_steps * layout.processes
@@ -284,20 +326,20 @@ def _config_of(model: str, shape: str | None) -> Any:
             values = {key: int(value) for key, value in (pair.split("=") for pair in settings.split(",") if pair)}
             return AutoConfig.for_model(kind, **values)
         except (ValueError, KeyError) as error:
-            raise ValueError(f"--shape reads TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
+            raise ValueError(f"--shape must read TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
     if model == tiny_model.NAME:
         return tiny_model.build_tiny()[0].config
-    if _by_heart(model):
+    if _uses_builtin_shape(model):
         return AutoConfig.for_model("qwen3", **SHAPES[model])
     try:
         return AutoConfig.from_pretrained(resolve(model), trust_remote_code=False)
     except (OSError, ValueError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"the configuration of {model!r} is not at hand: give --shape ({said})") from None
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"cannot load the configuration of {model!r}: give --shape ({reason})") from None
 
 
-def _by_heart(model: str) -> bool:
-    """Whether the model is one of `SHAPES` and is not downloaded."""
+def _uses_builtin_shape(model: str) -> bool:
+    """Whether the model's configuration comes from `SHAPES`: it is there, and the model is not downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
     return model in SHAPES and not isinstance(try_to_load_from_cache(model, "config.json"), str)

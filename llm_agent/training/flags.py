@@ -1,4 +1,4 @@
-"""The training commands' own flags, apart from the options of TRL's configurations; quick to import."""
+"""The training commands' own flags, without the options of TRL's configurations; imports neither torch nor TRL."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ import argparse
 from dataclasses import MISSING, dataclass, field, fields
 
 from baselines.evaluation.comparison import STATES
-from control_envs import SYSTEMS, get_reward, get_system
+from control_envs import SYSTEMS, get_reward
 from control_envs.rewards import DEFAULT_VERSION
+from control_envs.systems import ALL, get_systems
 from llm_agent.data.demonstrations import ERRORS, KINDS, Errors, Kind
 from llm_agent.data.reasoning import REASONINGS, Reasoning
 from llm_agent.models.shipped import BASE
 from llm_agent.training.credit import CREDITS, Credit
 
-ALL = "all"
-PERTURBATION = 0.15
+__all__ = ["PERTURBATION", "GRPOArguments", "RunArguments", "own_help"]
+
+PERTURBATION = 0.15  # default of --perturbation for the tiny model
 
 
 @dataclass
 class RunArguments:
-    """What to train, on which plants, from which demonstrations."""
+    """Flags of both training commands: model, plants, demonstrations, evaluation.
+
+    Raises:
+        ValueError: a value is invalid.
+    """
 
     system: str = field(
         default="double_integrator",
-        metadata={"help": f"a plant ({', '.join(SYSTEMS)}), several with commas between, or '{ALL}'"},
+        metadata={"help": f"plants, comma-separated ({', '.join(SYSTEMS)}), or '{ALL}'"},
     )
     model: str = field(
         default=BASE,
         metadata={
-            "help": "'tiny-base' (pretrained), 'tiny' (from scratch), a run folder, a Hugging Face folder, a hub id"
+            "help": "'tiny-base' (pretrained), 'tiny' (untrained), a run folder, a Hugging Face folder or a hub id"
         },
     )
     demonstrations: Kind = field(
@@ -36,46 +42,47 @@ class RunArguments:
         metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)"},
     )
     demonstration_count: int | None = field(
-        default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
+        default=None, metadata={"help": "number of demonstrations (default: enough for new ones in every SFT step)"}
     )
     reasoning: Reasoning = field(
         default="brief",
         metadata={
-            "help": "what demonstrations reason: 'none', 'brief' (the law), 'waypoints' (states to come as well)"
+            "help": "reasoning in demonstrations: 'none', 'brief' (the feedback gains), 'waypoints' (gains and states)"
         },
     )
     perturbation: float | None = field(
         default=None,
         metadata={
-            "help": "errors added to the demonstrations' controls as the model reads them "
-            f"(default {PERTURBATION} for the tiny model, whose every number is one token, otherwise 0)"
+            "help": "size of random errors in the controls that the model reads in demonstrations "
+            f"(default {PERTURBATION} for the tiny model, which has one token per number, otherwise 0)"
         },
     )
     errors: Errors = field(
         default="ignored",
-        metadata={"help": "what is taught after such errors: 'ignored' (as if there were none) or 'answered'"},
+        metadata={
+            "help": "controls taught after such errors: as if there were none ('ignored'), or corrected ('answered')"
+        },
     )
     variations: float = field(
-        default=0.0, metadata={"help": "share of demonstrations of other plant parameters and horizons"}
+        default=0.0, metadata={"help": "share of demonstrations with other plant parameters and horizons"}
     )
     lora_r: int = field(
         default=32, metadata={"help": "LoRA rank for pretrained models; 0 trains all weights (the tiny model always)"}
     )
     lora_alpha: int = field(default=64, metadata={"help": "LoRA alpha"})
     load_in_4bit: bool = field(
-        default=False, metadata={"help": "a pretrained model's weights in four bits under LoRA (needs bitsandbytes)"}
+        default=False, metadata={"help": "load a pretrained model in 4 bits, for QLoRA (needs bitsandbytes)"}
     )
     eval_states: int = field(default=STATES, metadata={"help": "held-out initial states of the evaluation"})
     eval_seed: int = field(default=0, metadata={"help": "seed of the held-out initial states"})
-    skip_report: bool = field(default=False, metadata={"help": "leave out the run's page, report.html (some seconds)"})
+    skip_report: bool = field(default=False, metadata={"help": "do not write report.html (saves some seconds)"})
     resume: bool = field(
         default=False,
-        metadata={"help": "go on with the run in --output-dir (by default the last one), with its own settings"},
+        metadata={"help": "continue the run in --output-dir (default: the latest) with its own settings"},
     )
 
     def __post_init__(self) -> None:
-        for name in self.systems:
-            get_system(name)
+        get_systems(self.system)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
         if self.reasoning not in REASONINGS:
@@ -86,50 +93,55 @@ class RunArguments:
         if self.errors not in ERRORS:
             raise ValueError(f"--errors must be one of {', '.join(ERRORS)}, not {self.errors!r}")
         if self.perturbation is not None and self.perturbation < 0:
-            raise ValueError(f"--perturbation must not be negative, and is {self.perturbation}")
+            raise ValueError(f"--perturbation must not be negative, got {self.perturbation}")
         if self.load_in_4bit and self.lora_r == 0:
-            raise ValueError("weights in four bits cannot be trained: give --lora-r, or leave --load-in-4bit out")
+            raise ValueError("weights in 4 bits cannot be trained: set --lora-r, or leave out --load-in-4bit")
         if not 0 <= self.variations <= 1:
             raise ValueError(f"--variations is a share, between 0 and 1, not {self.variations}")
 
     @property
     def systems(self) -> list[str]:
         """The plants' names."""
-        return list(SYSTEMS) if self.system == ALL else list(dict.fromkeys(self.system.split(",")))
+        return list(dict.fromkeys(system.name for system in get_systems(self.system)))
 
 
 @dataclass
 class GRPOArguments(RunArguments):
-    """What GRPO adds."""
+    """Flags of ``train_grpo``.
+
+    Raises:
+        ValueError: a value is invalid.
+    """
 
     reward_version: str = field(default=DEFAULT_VERSION, metadata={"help": "version of the environment's reward"})
     credit: Credit = field(
         default="outcome",
         metadata={
-            "help": "what a token is credited with: 'outcome' (the whole plan's reward), 'process' (DeepSeekMath's "
-            "normalised rewards of the controls from it on) or 'to_go' (the return from it on)"
+            "help": "reward that a token is credited with: 'outcome' (of the whole plan), 'process' (normalised "
+            "rewards of the controls from the token on, as in DeepSeekMath) or 'to_go' (return from the token on)"
         },
     )
     curriculum: float = field(
         default=0.0,
-        metadata={"help": "share of training over which initial states spread from the origin to the whole box"},
+        metadata={"help": "share of training during which initial states grow from the origin to the whole box"},
     )
     eval_every: int = field(
-        default=0, metadata={"help": "steps between evaluations on validation states while training; 0 for none"}
+        default=0, metadata={"help": "steps between evaluations on validation initial states; 0 for none"}
     )
     patience: int = field(
         default=20,
         metadata={
-            "help": "steps in a row without any group to learn from, or with too few plans, that end training; 0: none"
+            "help": "steps in a row without a group with different rewards, or with too few plans, after which "
+            "training stops; 0 for never"
         },
     )
     least_parsed: float = field(
-        default=0.05, metadata={"help": "share of completions with a plan that is too few, once more had one"}
+        default=0.05, metadata={"help": "parse rate that is too low, once it was higher (see --patience)"}
     )
     sft_from: str | None = field(
-        default=None, metadata={"help": "start GRPO from this run or model instead of running SFT first"}
+        default=None, metadata={"help": "start GRPO from this run or model, without an SFT phase"}
     )
-    zero_shot: bool = field(default=False, metadata={"help": "start GRPO from --model itself, without SFT"})
+    zero_shot: bool = field(default=False, metadata={"help": "start GRPO from --model, without an SFT phase"})
     sft_config: str | None = field(default=None, metadata={"help": "YAML with TRL SFTConfig options for the SFT phase"})
     sft_steps: int | None = field(default=None, metadata={"help": "steps of the SFT phase"})
 
@@ -141,22 +153,22 @@ class GRPOArguments(RunArguments):
         if not 0 <= self.curriculum <= 1:
             raise ValueError(f"--curriculum is a share of training, between 0 and 1, not {self.curriculum}")
         if self.eval_every < 0:
-            raise ValueError(f"--eval-every must not be negative, and is {self.eval_every}")
+            raise ValueError(f"--eval-every must not be negative, got {self.eval_every}")
         if self.patience < 0:
-            raise ValueError(f"--patience must not be negative, and is {self.patience}")
+            raise ValueError(f"--patience must not be negative, got {self.patience}")
         if not 0 <= self.least_parsed <= 1:
             raise ValueError(f"--least-parsed is a share, between 0 and 1, not {self.least_parsed}")
         if self.zero_shot and self.sft_from:
-            raise ValueError("--zero-shot and --sft-from exclude each other: both say what GRPO starts from")
+            raise ValueError("--zero-shot and --sft-from exclude each other: each sets the model that GRPO starts from")
 
 
 def own_help(kind: str, description: str) -> str:
-    """The help text of ``train_sft`` or ``train_grpo`` with our own flags alone, without importing TRL."""
+    """The help text of ``train_sft`` or ``train_grpo`` with our own flags only, without importing TRL."""
     config = {"sft": "SFTConfig", "grpo": "GRPOConfig"}[kind]
     parser = argparse.ArgumentParser(
         prog=f"python -m llm_agent.train_{kind}",
         description=description,
-        epilog=f"Every option of TRL's {config} is a flag too (--seed, --max_steps, ...): --help-all lists them.",
+        epilog=f"Every option of TRL's {config} is also a flag (--seed, --max_steps, ...): --help-all lists them.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for f in fields(GRPOArguments if kind == "grpo" else RunArguments):
@@ -167,5 +179,5 @@ def own_help(kind: str, description: str) -> str:
         parser.add_argument(flag, help=f.metadata["help"].replace("%", "%%") + default, **action)
     parser.add_argument("--output-dir", metavar="DIR", help="the run's folder (a new one under runs/ by default)")
     parser.add_argument("--config", metavar="FILE", help=f"YAML file with flags and options of {config}")
-    parser.add_argument("--help-all", action="store_true", help=f"every option of TRL's {config} as well")
+    parser.add_argument("--help-all", action="store_true", help=f"this help with every option of TRL's {config}")
     return parser.format_help()

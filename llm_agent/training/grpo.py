@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with step-level credit (`llm_agent.training.credit`) and a quicker head for the tiny model."""
+"""TRL's GRPOTrainer with credit per control (`llm_agent.training.credit`) and faster logits for the tiny model."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from llm_agent.models.tiny import holds_tiny
 from llm_agent.training.credit import Credit, control_advantages, control_rewards, controls_before
 from llm_agent.training.rewards import completion_text, training_progress, variance_shares
 
+__all__ = ["ControlGRPOTrainer"]
+
 
 class ControlGRPOTrainer(GRPOTrainer):
     """GRPO on control plans.
 
     Args:
-        credit: what a token is credited with: the whole plan's reward, or what came after it.
-        reward_version: of the running score, where credit is given by control.
+        credit: how the reward is credited to tokens, see `llm_agent.training.credit`.
+        reward_version: reward of the running score, for credit per control.
     """
 
     def __init__(self, *args: Any, credit: Credit = "outcome", reward_version: str = DEFAULT_VERSION, **kwargs: Any):
@@ -38,7 +40,7 @@ class ControlGRPOTrainer(GRPOTrainer):
         return rewards
 
     def _log_groups(self, values: Array) -> None:
-        """What drives the advantage: each reward function's share of the variance, and how far outliers stand out."""
+        """Logs each reward function's share of the variance within groups, and how large the largest advantage is."""
         G = int(self.num_generations or 1)
         parts = dict(zip(self.reward_func_names, values.T, strict=True))
         groups = np.arange(len(values)) // G
@@ -61,7 +63,7 @@ class ControlGRPOTrainer(GRPOTrainer):
         return batch
 
     def _token_advantages(self, mask: torch.Tensor) -> torch.Tensor:
-        """Advantages of the local completions by token, (B, T)."""
+        """Advantages per token of this process's completions, (B, T)."""
         inputs, completions, ids, weighted = self._scored
         systems = [row["system"] for row in inputs]
         texts = [completion_text(c) for c in completions]
@@ -84,7 +86,7 @@ class ControlGRPOTrainer(GRPOTrainer):
     def _get_per_token_logps_and_entropies(
         self, model, input_ids, attention_mask, logits_to_keep, batch_size=None, compute_entropy=False, **kwargs
     ):
-        """As TRL's; a small vocabulary's logits fit into memory whole, which on a CPU is quicker than tiles."""
+        """As TRL's, but with all logits of a small vocabulary at once: on a CPU faster than TRL's chunks."""
         if not self._dense:
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **kwargs
@@ -100,6 +102,6 @@ class ControlGRPOTrainer(GRPOTrainer):
             logs = torch.log_softmax(scaled, dim=-1)
             logps.append(logs.gather(-1, ids[:, -logits_to_keep:, None]).squeeze(-1))
             if compute_entropy:
-                with torch.no_grad():  # softmax again and not exp, which is slow on a CPU where it underflows
+                with torch.no_grad():  # softmax, since exp(logs) is slow on a CPU where it underflows
                     entropies.append(-(torch.softmax(scaled, dim=-1) * logs).sum(-1))
         return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None

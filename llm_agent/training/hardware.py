@@ -1,4 +1,4 @@
-"""What training asks of the machine: which precision a CPU multiplies quicker, and no denormal numbers."""
+"""Training on a CPU: the faster of bfloat16 and float32, and denormal numbers flushed to zero."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from typing import Any
 
 import torch
 
-_SHAPE = (2048, 128, 384)  # a batch of the tiny model's tokens through its MLP
+__all__ = ["bf16_is_quicker", "hardware", "without_denormals"]
+
+_SHAPE = (2048, 128, 384)  # tokens of a batch, width and MLP width of the tiny model
 _REPEATS = 10
-_CLEARLY = 1.2  # some CPUs multiply bfloat16 twice as fast as float32, some half as fast: none is near this
+_SPEEDUP = 1.2  # CPUs multiply bfloat16 either twice or half as fast as float32: none is near this threshold
 
 
 def hardware(begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Training's defaults without an accelerator: the CPU, in bfloat16 where it is the quicker precision.
+    """Default options for training without an accelerator: the CPU, in bfloat16 if that is faster; else none.
 
-    ``begun``: what this gave where a run was begun, whose precision the run keeps on any other CPU.
+    Args:
+        begun: the defaults with which a run was started. A resumed run keeps its precision on any other CPU.
     """
     if torch.accelerator.is_available():
         return {}
@@ -27,11 +30,10 @@ def hardware(begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 @functools.cache
 def bf16_is_quicker() -> bool:
-    """Whether this CPU multiplies bfloat16 clearly faster than float32, by trying.
+    """Measures whether this CPU multiplies bfloat16 clearly faster than float32.
 
-    To be told that it has the instructions is not enough: an EPYC with ``avx512_bf16`` is twice as fast by them, a Xeon
-    half as fast. What is counted is the time of one thread at work, which a busy machine does not change: the same
-    command is to choose the same precision each time.
+    The CPU's flags do not tell: with ``avx512_bf16`` an EPYC is twice as fast, a Xeon half as fast. The measure is the
+    CPU time of one thread, so that the same command chooses the same precision even on a busy machine.
     """
     rows, inner, columns = _SHAPE
     threads = torch.get_num_threads()
@@ -41,12 +43,12 @@ def bf16_is_quicker() -> bool:
             (torch.ones(rows, inner, dtype=dtype), torch.ones(columns, inner, dtype=dtype))
             for dtype in (torch.float32, torch.bfloat16)
         ]
-        # In turns: a moment in which the core is slow slows both.
+        # Alternating, so that a moment in which the core is slow affects both.
         rounds = [[_thread_time(*operands) for operands in work] for _ in range(_REPEATS)]
     finally:
         torch.set_num_threads(threads)
     single, half = map(min, zip(*rounds, strict=True))
-    return single > _CLEARLY * half
+    return single > _SPEEDUP * half
 
 
 def _thread_time(tokens: torch.Tensor, weight: torch.Tensor) -> float:
@@ -57,10 +59,11 @@ def _thread_time(tokens: torch.Tensor, weight: torch.Tensor) -> float:
 
 @contextmanager
 def without_denormals() -> Iterator[None]:
-    """Numbers below 1e-38 count as zero: a sharp model's probabilities and gradients are full of them, and a CPU
-    takes many times as long for each. It holds in this thread, and in the threads that torch starts within.
+    """Flushes numbers below 1e-38 to zero, in this thread and in the threads that torch starts inside the block.
+
+    Many probabilities and gradients of a confident model are that small, and a CPU takes many times as long for each.
     """
-    before = bool(torch.tensor(1e-39) * 1.0 == 0.0)  # torch can be told, but not asked
+    before = bool(torch.tensor(1e-39) * 1.0 == 0.0)  # torch has no getter for this setting
     torch.set_flush_denormal(True)
     try:
         yield

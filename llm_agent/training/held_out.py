@@ -1,4 +1,4 @@
-"""Evaluation while training: the model's greedy and sampled plans from validation states, every so many steps."""
+"""Evaluation during training: greedy and sampled plans from validation initial states, at regular steps."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder
 
+__all__ = ["STATES", "HeldOut"]
+
 STATES = 200
 
 
 class HeldOut(TrainerCallback):
     """Logs held_out/<decoding>/<measure> before training, every ``every`` steps and at the end.
 
-    The states are of the validation split, shared among the run's plants; ``cost_ratio`` is the median J/J*.
+    The initial states are from the validation split; ``cost_ratio`` is the median J/J*.
 
     Args:
-        trainer: whose model is asked, and whose log is written to.
-        run: for its plants and its sampling.
+        trainer: the trainer, whose model is evaluated and whose log gets the results.
+        run: the run, for its plants and sampling settings.
         every: steps between two evaluations.
-        states: initial states in all.
+        states: initial states in total, divided among the plants.
     """
 
     def __init__(self, trainer: Any, run: RunFolder, every: int, states: int = STATES):
@@ -43,9 +45,9 @@ class HeldOut(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            own_log_is_due = control.should_log
+            should_log = control.should_log
             self._evaluate(state)
-            control.should_log = own_log_is_due  # logging clears it
+            control.should_log = should_log  # self.trainer.log clears it
 
     def _evaluate(self, state: Any) -> None:
         if not state.is_world_process_zero:

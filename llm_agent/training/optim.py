@@ -1,7 +1,7 @@
-"""Muon for the hidden matrices, AdamW for everything else, as one optimizer.
+"""One optimizer with Muon for the hidden matrices and AdamW for all other weights.
 
 Muon (K. Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/; `torch.optim.Muon`) orthogonalises the
-update of a weight matrix. On the tiny model it needs about half of AdamW's steps for the same loss.
+update of a weight matrix. The tiny model reaches the same loss in about half of AdamW's steps.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import nn
 
+__all__ = ["MuonAdamW"]
+
 
 class MuonAdamW(torch.optim.Optimizer):
-    """Steps two-dimensional weights with Muon and embeddings, norms and biases with AdamW.
+    """Muon for two-dimensional weights; AdamW for embeddings, the output head, norms and biases.
 
     Args:
-        model: the model to train; the input embedding and the output head go to AdamW.
-        lr: learning rate of both (Muon's update is scaled to AdamW's root mean square).
-        weight_decay: decoupled weight decay of both.
-        betas: AdamW's.
+        model: the model to train.
+        lr: learning rate of both optimizers (Muon's update is scaled to AdamW's root mean square).
+        weight_decay: decoupled weight decay of both optimizers.
+        betas: AdamW's betas.
     """
 
     def __init__(
@@ -45,14 +47,14 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Both parts step with this optimizer's own groups, so that a scheduler's learning rate reaches them."""
+        """Gives both optimizers this optimizer's parameter groups, so that a scheduler's learning rate reaches them."""
         groups = iter(self.param_groups)
         for part in self._parts:
             part.param_groups = [next(groups) for _ in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """One step of both parts."""
+        """One step of both optimizers."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -62,11 +64,11 @@ class MuonAdamW(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of both parts."""
+        """The state of both optimizers."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores both parts."""
+        """Restores the state of both optimizers."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self.param_groups = [group for part in self._parts for group in part.param_groups]

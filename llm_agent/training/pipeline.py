@@ -1,4 +1,4 @@
-"""A run from end to end: demonstrations, SFT, GRPO, evaluation and report, each phase resumable."""
+"""A run from end to end: demonstrations, SFT, GRPO and evaluation. Each phase can be resumed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from llm_agent.training.grpo import ControlGRPOTrainer
 from llm_agent.training.guards import StopOnFailure, written_or_said
 from llm_agent.training.hardware import without_denormals
 from llm_agent.training.held_out import HeldOut
-from llm_agent.training.processes import is_main, locked_by_main, on_main, say
+from llm_agent.training.processes import disconnect, is_main, locked_by_main, on_main, say
 from llm_agent.training.rewards import reward_functions
 from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 
@@ -61,8 +61,9 @@ def command(kind: str, argv: Sequence[str], finish: Callable[[RunFolder, bool], 
         with locked_by_main(run.path), written_or_said(run):
             Pipeline(run, job).go()
             on_main(partial(finish, run, not job.args.skip_report))
+        disconnect()
 
-    with without_denormals():  # said before torch starts its threads, which inherit it
+    with without_denormals():  # set before torch starts its threads, which inherit it
         return guarded(work, "stopped: go on with --resume", quiet=not is_main())
 
 
@@ -82,10 +83,10 @@ def _open_or_create(job: Job) -> Path:
 
 
 def _check(job: Job) -> None:
-    """What can be known before hours of training: the model can be had, runs have a length, answers fit.
+    """Checks what can be checked before training: the model loads, runs have a length, completions fit.
 
     Raises:
-        ValueError: something is amiss.
+        ValueError: a check failed.
     """
     for config in filter(None, (job.sft, job.grpo)):
         for monitor in cast(list[str], config.report_to or []):
@@ -95,7 +96,7 @@ def _check(job: Job) -> None:
             raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
         if config.max_steps < 1:
             raise ValueError(
-                f"--max_steps must be at least 1, not {config.max_steps}: a run's length is given in steps"
+                f"--max_steps must be at least 1, not {config.max_steps}: a run's length is counted in steps"
             )
     if job.args.load_in_4bit:
         need("bitsandbytes", "quantized")
@@ -110,21 +111,21 @@ def _check(job: Job) -> None:
 
 
 class Pipeline:
-    """The phases of one run, in order; those already done are skipped.
+    """The phases of one run, in order. Finished phases are skipped.
 
     Args:
-        callbacks: further callbacks of every phase that trains.
+        callbacks: further callbacks for every training phase.
     """
 
     def __init__(self, run: RunFolder, job: Job, callbacks: Sequence[TrainerCallback] = ()):
         self.run, self.job, self.args, self.callbacks = run, job, job.args, callbacks
 
     def train(self) -> None:
-        """Runs what is left of the phases that come before the evaluation."""
+        """Runs the unfinished phases, except the evaluation."""
         self._work_off({name: phase for name, phase in self._phases().items() if name != EVALUATION})
 
     def go(self) -> None:
-        """Runs what is left of the phases, the evaluation last."""
+        """Runs the unfinished phases, the evaluation last."""
         self._work_off(self._phases())
 
     def _work_off(self, phases: dict[str, Callable[[str], None]]) -> None:
@@ -183,7 +184,7 @@ class Pipeline:
         self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
     def _start(self, source: str, title: str) -> None:
-        """Takes another model as this run's starting point, so that both can be evaluated side by side."""
+        """Copies another model as this run's SFT phase, so that both can be evaluated side by side."""
         say(f"{title}: starting from {resolve(source)}")
         model, tokenizer = load_model(source, self.job.config.seed)
         model.save_pretrained(str(self.run.path / "sft"))
@@ -194,13 +195,13 @@ class Pipeline:
         quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
-        # A stream of the training split apart from the demonstrations' own.
+        # Initial states of the training split, but not those of the demonstrations.
         args = self.args
         assert isinstance(args, GRPOArguments)
         seed = derived_seed(config.seed, 1)
         prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
         prompts = prompts.map(lambda row: {"prompt": messages(row["prompt"])})
-        config.shuffle_dataset = False  # the prompts are in the order they are meant to be asked
+        config.shuffle_dataset = False  # the prompts are already in the intended order
         trainer = ControlGRPOTrainer(
             model=model,
             reward_funcs=reward_functions(self.job.reward_version),
@@ -234,12 +235,12 @@ class Pipeline:
 
 
 def _on_main(phase: Callable[[str], None]) -> Callable[[str], None]:
-    """A phase that the main process does for all."""
+    """A phase that runs in the main process only."""
     return lambda title: on_main(partial(phase, title))
 
 
 def _changed(config: Any, **changes: Any) -> Any:
-    """A copy with other settings (``dataclasses.replace`` would derive TRL's derived settings a second time)."""
+    """A copy with changed settings. (``dataclasses.replace`` would compute TRL's derived settings twice.)"""
     config = copy.copy(config)
     for key, value in changes.items():
         setattr(config, key, value)
@@ -247,11 +248,11 @@ def _changed(config: Any, **changes: Any) -> Any:
 
 
 def _examples_seen(config: SFTConfig) -> int:
-    """Demonstrations that SFT sees when each is new."""
+    """Number of demonstrations that SFT uses if each is used once."""
     return config.max_steps * config.train_batch_size * config.gradient_accumulation_steps * config.world_size
 
 
 def _prompts_seen(config: GRPOConfig) -> int:
-    """Prompts that GRPO sees when each is new."""
+    """Number of prompts that GRPO uses if each is used once."""
     completions = config.max_steps * config.gradient_accumulation_steps * config.train_batch_size * config.world_size
     return math.ceil(completions / config.num_iterations / (config.num_generations or 1))

@@ -1,4 +1,4 @@
-"""Several processes that train together (`accelerate launch`): one of them makes files, all of them train."""
+"""Training in several processes (`accelerate launch`): all of them train, the main process writes files and prints."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from accelerate.utils import broadcast_object_list
 from control_envs.utils.commands import CommandError
 from control_envs.utils.files import locked
 
+__all__ = ["disconnect", "is_main", "locked_by_main", "on_main", "say"]
+
 Result = TypeVar("Result")
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and speaks; known before any of them has joined the others."""
+    """Whether this is the main process; known before the processes have connected to each other."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def on_main(work: Callable[[], Result]) -> Result:
-    """Does something in the main process alone; all processes wait for it and get what it returned, or raised."""
+    """Calls ``work`` in the main process; all processes wait, and get its return value or its error."""
     if PartialState().num_processes == 1:
         return work()
     outcome: list = [None, None]
@@ -39,14 +41,20 @@ def on_main(work: Callable[[], Result]) -> Result:
 
 
 def say(text: str) -> None:
-    """Prints, in the main process."""
+    """Prints a line in the main process."""
     if is_main():
         print(text, flush=True)
 
 
+def disconnect() -> None:
+    """Ends the connection between the processes; a process that exits while it is open can abort."""
+    if PartialState().num_processes > 1:
+        PartialState().destroy_process_group()
+
+
 @contextmanager
 def locked_by_main(folder: Path) -> Iterator[None]:
-    """The lock of a folder, held by the main process for all."""
+    """Locks a folder; the main process holds the lock for all."""
     if not is_main():
         yield
         return

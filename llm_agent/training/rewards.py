@@ -1,7 +1,7 @@
-"""The environment's rewards as TRL reward functions: top-level, picklable, one named reward each.
+"""The environment's rewards as reward functions for TRL: picklable, each with a name.
 
-Each completion is scored from its own row's plant and initial state (the dataset's ``system`` and ``x0`` columns),
-and every reward term is logged through TRL's ``log_metric``.
+Each completion is scored with the plant and initial state of its own row (the dataset's ``system`` and ``x0`` columns).
+Every reward term is logged through TRL's ``log_metric``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,24 @@ from control_envs.rewards import DEFAULT_VERSION, get_reward
 from control_envs.text import Verdict, approximate_format_reward, exact_format_reward
 from control_envs.utils.types import Array
 
+__all__ = [
+    "ApproximateFormatReward",
+    "ControlReward",
+    "ExactFormatReward",
+    "LogMetric",
+    "completion_text",
+    "group_numbers",
+    "reward_functions",
+    "training_progress",
+    "variance_shares",
+]
+
 LogMetric = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class ControlReward:
-    """The environment's own reward of each completion."""
+    """The environment's reward of each completion."""
 
     reward_version: str = DEFAULT_VERSION
     __name__: ClassVar[str] = "control"
@@ -44,8 +56,8 @@ class ControlReward:
             completions: B texts, or B conversations that end with the assistant's text.
             system: B names of plants.
             x0: B initial states.
-            trainer_state: TRL's, for versions that shape their terms with the training progress.
-            log_metric: TRL's.
+            trainer_state: passed by TRL; some reward versions depend on the training progress.
+            log_metric: passed by TRL; None to log nothing.
         """
         texts = [completion_text(c) for c in completions]
         totals = np.empty(len(texts))
@@ -74,7 +86,7 @@ class ControlReward:
 
 @dataclass(frozen=True)
 class ExactFormatReward:
-    """The format reward for an answer in exactly the format asked for."""
+    """The format reward for a completion in exactly the requested format."""
 
     reward_version: str = DEFAULT_VERSION
     __name__: ClassVar[str] = "format_exact"
@@ -87,7 +99,7 @@ class ExactFormatReward:
 
 @dataclass(frozen=True)
 class ApproximateFormatReward:
-    """The graded format reward: something for each tag that stands exactly once."""
+    """The graded format reward: a part for each tag that occurs exactly once."""
 
     reward_version: str = DEFAULT_VERSION
     __name__: ClassVar[str] = "format_approximate"
@@ -99,7 +111,7 @@ class ApproximateFormatReward:
 
 
 def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Any]:
-    """The three rewards of one version, for ``GRPOTrainer(reward_funcs=...)``.
+    """The three reward functions of one version, for ``GRPOTrainer(reward_funcs=...)``.
 
     Raises:
         ValueError: unknown version.
@@ -109,19 +121,19 @@ def reward_functions(reward_version: str = DEFAULT_VERSION) -> list[Any]:
 
 
 def group_numbers(system: Sequence[str], x0: Sequence[Sequence[float]]) -> np.ndarray:
-    """The group of each row, (B,): rows one after the other that ask the same."""
-    asked = list(zip(system, map(tuple, x0), strict=True))
-    return np.cumsum([i > 0 and asked[i] != asked[i - 1] for i in range(len(asked))])
+    """The group of each row, (B,): consecutive rows with the same plant and initial state."""
+    problems = list(zip(system, map(tuple, x0), strict=True))
+    return np.cumsum([i > 0 and problems[i] != problems[i - 1] for i in range(len(problems))])
 
 
 def variance_shares(terms: dict[str, Array], groups: np.ndarray) -> dict[str, float]:
-    """Each term's share of the reward's variance within groups: what drives the advantage.
+    """Each term's share of the reward's variance within groups, from which the advantage comes.
 
-    The covariance of the term with the whole over the whole's variance, so that shares sum to 1 (one below 0 works
-    against the rest); nothing where no group has any variance.
+    A share is the covariance of the term with the sum of all terms, divided by the variance of the sum. Shares add up
+    to 1; a negative share counteracts the others. Empty if no group has any variance.
 
     Args:
-        terms: by name, each (B,).
+        terms: values by name, each (B,).
         groups: the group of each row, (B,).
     """
     counts = np.bincount(groups)
@@ -137,7 +149,7 @@ def completion_text(completion: Any) -> str:
 
 
 def training_progress(trainer_state: Any) -> float:
-    """How far a training has come, in [0, 1], by the trainer's state."""
+    """The training progress in [0, 1], from the trainer's state; 0 without one."""
     if trainer_state is None or not trainer_state.max_steps:
         return 0.0
     return min(trainer_state.global_step / trainer_state.max_steps, 1.0)
@@ -150,7 +162,7 @@ def _log(
     groups: np.ndarray,
     log_metric: LogMetric,
 ) -> None:
-    """Logs a batch. TRL takes the mean over batches and processes: a share that is 0 here is logged as well."""
+    """Logs a batch. TRL averages over batches and processes, so shares that are 0 are logged too."""
     for term, values in terms.items():
         log_metric(f"reward_terms/{term}", float(values.mean()))
     for term, share in variance_shares(terms, groups).items():

@@ -1,8 +1,8 @@
-"""The SFT phase: TRL's SFTTrainer on demonstrations, with two things that make numbers quick to learn.
+"""The SFT phase: TRL's SFTTrainer on demonstrations. The tiny model learns numbers faster with two changes:
 
-* Muon on the hidden matrices (`llm_agent.training.optim`), for models trained from scratch.
-* Soft targets for number tokens (`NumberTargets`): early in training a value's neighbours on the grid count as
-  nearly right; the width shrinks to nothing, so that training ends on the plain cross-entropy.
+* Muon on the hidden matrices (`llm_agent.training.optim`);
+* soft targets for number tokens (`NumberTargets`): early in training, neighbouring values on the grid count as nearly
+  right. The width of the targets shrinks to zero, so that training ends on plain cross-entropy.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from llm_agent.training.optim import MuonAdamW
 if TYPE_CHECKING:
     from datasets import Dataset
 
-# Initial widths of soft targets, in units of the value: a model that is sharp already is blunted by wide ones, and what
-# it then has to learn again decides how precise it ends; without any, rare controls starve (docs/findings.md).
+__all__ = ["WIDTH_FRESH", "WIDTH_TRAINED", "NumberTargets", "TinySFTTrainer", "make_trainer", "tokenize"]
+
+# Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
+# learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 
 
@@ -32,16 +34,16 @@ class NumberTargets:
     """Gaussian targets over a number token's neighbours on the value grid.
 
     Args:
-        tokenizer: the tiny model's.
+        tokenizer: the tiny model's tokenizer.
         width: initial standard deviation of the targets, in units of the value.
-        until: share of training after which targets are plain.
+        until: share of training after which targets are one-hot.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, until: float = 0.9):
         self.width, self.until = width, until
         reach = round(3 * width * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)
-        # A token that is no number is its own neighbour all along, so that its target stays plain.
+        # A token that is not a number has only itself as neighbour, so that its target stays one-hot.
         self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
         for family in number_families(tokenizer):
             ids = torch.as_tensor(family)
@@ -51,21 +53,21 @@ class NumberTargets:
     def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
         """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
         width = self.width * max(1.0 - training_progress / self.until, 0.0)
-        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: plain
+        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: one-hot
             return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         weights = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
         weights = (weights / weights.sum()).to(logits.device)
-        # log_softmax and not logsumexp: torch's exp on a CPU is slow where it underflows, as a sharp model's logits do.
+        # log_softmax, since logsumexp is slow on a CPU: exp underflows for a confident model's logits.
         logs = torch.log_softmax(logits, dim=1)
         return -(logs.gather(1, self._neighbours.to(labels.device)[labels]) @ weights)
 
 
 class TinySFTTrainer(SFTTrainer):
-    """SFTTrainer whose loss and optimizer are those of a model trained from scratch on numbers.
+    """SFTTrainer with soft targets for numbers and Muon, for the tiny model.
 
     Args:
-        number_width: initial width of the soft targets (see `NumberTargets`); 0 for plain targets.
-        muon: Muon for the hidden matrices, otherwise AdamW for all weights.
+        number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
+        muon: Muon for the hidden matrices; otherwise AdamW for all weights.
     """
 
     def __init__(self, *args: Any, number_width: float = WIDTH_FRESH, muon: bool = True, **kwargs: Any):
@@ -74,7 +76,7 @@ class TinySFTTrainer(SFTTrainer):
         self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """Muon and AdamW as one optimizer."""
+        """Muon and AdamW in one optimizer, or AdamW alone."""
         if not self._muon:
             return super().create_optimizer(model)
         if self.optimizer is None:
@@ -92,26 +94,28 @@ class TinySFTTrainer(SFTTrainer):
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
         loss = losses.sum() / total
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
-            loss = loss * self.accelerator.num_processes  # the items are all processes', whose gradients are averaged
-        if self.state.global_step % self.args.logging_steps == 0:  # a batch now and then is enough to watch
+            loss = loss * self.accelerator.num_processes  # gradients are averaged, num_items_in_batch is a sum
+        if self.state.global_step % self.args.logging_steps == 0:  # one batch per log is enough
             right = (logits.argmax(-1) == labels[kept]).float().mean().item()
             self._metrics["train"]["mean_token_accuracy"].append(right)
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def _logits(self, model, ids, attention, kept):
-        """Logits of the kept tokens alone, (T, V)."""
-        if self.accelerator.unwrap_model(model) is not model:  # shared among processes: its forward is what syncs them
+        """Logits of the kept tokens, (T, V)."""
+        if self.accelerator.unwrap_model(model) is not model:  # the wrapper's forward synchronises processes
             return model(input_ids=ids, attention_mask=attention, use_cache=False).logits[kept].float()
-        with self.accelerator.autocast():  # accelerate wraps the model's forward alone, which builds every logit
+        with self.accelerator.autocast():  # accelerate wraps only the model's forward, which computes all logits
             hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
             return model.lm_head(hidden[kept]).float()
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
-    """Prompt and completion as input_ids, and as labels what is taught of the completion and its end.
+    """Encodes demonstrations: input_ids are the prompt and the completion, labels the taught completion.
+
+    Both end with the end-of-sequence token; labels of the prompt are -100.
 
     Raises:
-        ValueError: a perturbed completion and what is taught in its place take different numbers of tokens.
+        ValueError: a perturbed completion and the one taught in its place have different numbers of tokens.
     """
 
     def ended(texts: list[str]) -> list[list[int]]:
@@ -122,7 +126,7 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         taught = answers if rows["taught"] == rows["completion"] else ended(rows["taught"])
         if any(len(a) != len(t) for a, t in zip(answers, taught, strict=True)):
             raise ValueError(
-                "perturbed demonstrations need a tokenizer with one token for each number, as the tiny model's: "
+                "perturbed demonstrations need a tokenizer with one token per number, such as the tiny model's: "
                 "give --perturbation 0"
             )
         return {
@@ -141,7 +145,7 @@ def make_trainer(
     peft_config: Any,
     number_width: float = WIDTH_FRESH,
 ) -> SFTTrainer:
-    """The trainer of the SFT phase; ``number_width`` is the embedded model's alone."""
+    """The trainer of the SFT phase; ``number_width`` is used for the tiny model only."""
     trainer_class = partial(TinySFTTrainer, number_width=number_width) if holds_tiny(model) else SFTTrainer
     return trainer_class(
         model=model,

@@ -1,4 +1,4 @@
-"""A search from its flags: opens the study and works on it."""
+"""Runs a search from the command's flags: opens the study and works on it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from control_envs.utils.files import check_output_dir
 from control_envs.utils.optional import need
 
 if TYPE_CHECKING:
     from optuna import Study
 
     from llm_agent.tuning.search import Trials
+
+__all__ = ["JOURNAL", "OUTPUT", "PRUNERS", "search"]
 
 OUTPUT = Path("runs/tune")
 JOURNAL = "journal.log"
@@ -21,10 +24,10 @@ NEEDS = {"grpo": (("torch", "llm"), ("trl", "llm")), "ppo": (("stable_baselines3
 
 
 def search(args: argparse.Namespace) -> None:
-    """The command's work.
+    """Opens or creates the study, runs trials and prints the best.
 
     Raises:
-        ValueError: a flag's value cannot be.
+        ValueError: a flag is invalid.
         ImportError: a package is not installed.
         OSError: a file cannot be read or written.
     """
@@ -38,7 +41,7 @@ def search(args: argparse.Namespace) -> None:
 
     trials = _trials(args)
     name = args.study or f"{args.kind}-{args.system.replace(',', '+')}"
-    folder = args.output_dir or OUTPUT / name
+    folder = check_output_dir(args.output_dir or OUTPUT / name)
     study = _study(args, trials, name, folder)
     say(f"study {name} in {args.storage or folder / JOURNAL}, trials in {folder}")
     work = Search(study, trials, args.trials, folder)
@@ -59,7 +62,7 @@ def _trials(args: argparse.Namespace) -> Trials:
 
 
 def _study(args: argparse.Namespace, trials: Trials, name: str, folder: Path) -> Study:
-    """The study, new or gone on with; see `llm_agent.tuning.study.open_study`."""
+    """Creates or continues the study, see `llm_agent.tuning.study.open_study`."""
     import optuna
 
     from llm_agent.tuning.study import SamplerByTrial, make_pruner, open_study
@@ -67,7 +70,7 @@ def _study(args: argparse.Namespace, trials: Trials, name: str, folder: Path) ->
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     space = {key: str(entry) for key, entry in trials.space.items()}
     task = {"kind": args.kind, **trials.task, "space": space}
-    taken = any(folder.glob("trial_*"))  # looked at before the study: other workers make a trial, then its folder
+    taken = any(folder.glob("trial_*"))  # read before the study: other workers add a trial first, then its folder
     sampler, pruner = SamplerByTrial(args.seed), make_pruner(args.pruner, trials.length)
     study = open_study(name, args.storage or str(folder / JOURNAL), task, sampler, pruner)
     if taken and not study.get_trials(deepcopy=False):

@@ -1,4 +1,4 @@
-"""GRPO's side of `llm_agent.tune`: a trial is a run from the SFT start, worth its mean reward on validation states."""
+"""GRPO trials of `llm_agent.tune`: a trial is a run from the SFT model; its value is the mean validation reward."""
 
 from __future__ import annotations
 
@@ -25,13 +25,19 @@ from llm_agent.training.flags import GRPOArguments
 from llm_agent.training.pipeline import Pipeline
 from llm_agent.tuning.spaces import SPACES, Space, with_changes
 
+__all__ = ["GRPOTrials", "PruneByReward"]
+
 REWARD = "rewards/control/mean"
-WINDOW = 10  # logs: one batch's mean reward says little
-ELSEWHERE = {"output_dir", "config", "resume", "zero_shot", "model", "eval_states", "eval_seed"}
+WINDOW = 10  # logs to average: the mean reward of one batch is noisy
+FIXED = {"output_dir", "config", "resume", "zero_shot", "model", "eval_states", "eval_seed"}  # set by the search
 
 
 class PruneByReward(TrainerCallback):
-    """Reports the training reward, averaged over the last logs, and ends the training when the trial is hopeless."""
+    """Reports the training reward, averaged over the last logs, and stops the trial if the pruner says so.
+
+    Raises:
+        TrialPruned: the pruner stops the trial.
+    """
 
     def __init__(self, trial: Trial):
         self._trial = trial
@@ -47,27 +53,27 @@ class PruneByReward(TrainerCallback):
 
 
 class GRPOTrials:
-    """What every GRPO trial of a study shares, and how one is run.
+    """The GRPO trials of a study.
 
     Attributes:
-        shared: the settings that all trials have, by their names as flags.
-        space: what is searched.
+        shared: settings of all trials, by their names as flags.
+        space: the search space.
         length: the last step at which a trial reports.
-        task: what makes the trials' values comparable.
+        task: the settings that must agree for the values of trials to be comparable.
 
     Raises:
-        ValueError: there is no such start, or the settings or the space hold what `llm_agent.train_grpo` refuses.
+        ValueError: the start does not exist, or `llm_agent.train_grpo` refuses a setting or an entry of the space.
     """
 
     def __init__(self, args: argparse.Namespace):
-        start = _lasting(args.sft_from)
+        start = _permanent_name(args.sft_from)
         load_tokenizer(start)
         tiny = is_tiny(start)
         self.shared = {"sft_from": start, "system": args.system, "reward_version": args.reward_version}
         self.shared |= {"seed": args.seed} | ({"max_steps": args.steps} if args.steps else {})
-        self.shared |= {} if tiny else {"model": start}  # whose preset is taken
+        self.shared |= {} if tiny else {"model": start}  # chooses the preset
         self.space: Space = with_changes(SPACES["tiny_grpo" if tiny else "grpo"], args.space)
-        self._refuse_strangers()
+        self._check_space()
         self._greedy, self._states, self._seed, self._keep = args.greedy, args.states, args.seed, args.keep_models
         first = {name: entry.first() for name, entry in self.space.items()}
         config = self._job(first).grpo
@@ -79,23 +85,23 @@ class GRPOTrials:
             "decoding": "greedy" if args.greedy else "sampled",
         }
 
-    def _refuse_strangers(self) -> None:
+    def _check_space(self) -> None:
         known = {f.name for kind in (GRPOArguments, GRPOConfig) for f in fields(kind)}
         for name in self.space:
             if name not in known:
                 raise ValueError(f"--space: train_grpo has no option {name!r}")
-            if name in self.shared.keys() | ELSEWHERE | {"max_steps"}:
-                raise ValueError(f"--space: {name} is the same for all trials, and not to be searched")
+            if name in self.shared.keys() | FIXED | {"max_steps"}:
+                raise ValueError(f"--space: {name} is the same for all trials and cannot be searched")
 
     def command(self, best: Path) -> str:
-        """What trains with the settings in a file."""
+        """The command that trains with the settings in the file ``best``."""
         return f"python -m llm_agent.train_grpo --config {best}"
 
     def run(self, trial: Trial, settings: Mapping[str, Any], folder: Path) -> float:
-        """The value of a trial: the mean reward of its model's answers from held-out validation states.
+        """Runs a trial; returns the mean reward of its model's plans from validation initial states.
 
         Raises:
-            TrialPruned: it was given up.
+            TrialPruned: the pruner stopped the trial.
         """
         job = self._job(settings)
         run = RunFolder.create(folder, "trial", job.settings())
@@ -107,7 +113,7 @@ class GRPOTrials:
                 shutil.rmtree(run.path / phase, ignore_errors=True)
 
     def _job(self, settings: Mapping[str, Any]) -> Job:
-        # No checkpoints: a trial whose process dies is not resumed, but marked as failed and made up for.
+        # No checkpoints: a trial whose process died is not resumed, but marked as failed and replaced by another.
         words = {**self.shared, **settings, "save_strategy": "no"}
         return parse("grpo", [word for name, value in words.items() for word in (f"--{name}", str(value))])
 
@@ -124,9 +130,9 @@ class GRPOTrials:
         return float(np.mean(totals))
 
 
-def _lasting(name: str) -> str:
-    """A start by a name that will still be its own tomorrow (``runs/latest`` will not)."""
+def _permanent_name(name: str) -> str:
+    """The resolved path of a model: ``runs/latest`` will mean another run later."""
     if not Path(name).exists():
-        return name  # a hub id, or a mistake
+        return name  # a hub id, or a typing error
     path, here = Path(name).resolve(), Path.cwd().resolve()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)

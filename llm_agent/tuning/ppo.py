@@ -1,4 +1,4 @@
-"""PPO's side of `llm_agent.tune`: a trial trains one policy, worth its mean return from validation states."""
+"""PPO trials of `llm_agent.tune`: a trial trains one policy; its value is the mean validation return."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from baselines.evaluation.rollout import rollout
 from control_envs import get_system, measure, sample_states
 from llm_agent.tuning.spaces import SPACES, Space, with_changes
 
-PRICE = 10.0  # of a violation, in units of J, as in what PPO maximises by default
-EVALUATIONS = 10  # while a trial trains
+__all__ = ["PPOTrials"]
+
+PRICE = 10.0  # of a violation, in units of J, as in PPO's default reward
+EVALUATIONS = 10  # per trial
 
 
 class PPOTrials:
-    """What every PPO trial of a study shares, and how one is run; attributes as `llm_agent.tuning.grpo.GRPOTrials`'s.
+    """The PPO trials of a study; attributes as in `llm_agent.tuning.grpo.GRPOTrials`.
 
     Raises:
-        ValueError: no such plant, too few steps, or a space that holds what PPO's settings cannot be.
+        ValueError: unknown plant, too few steps, or invalid settings in the space.
     """
 
     def __init__(self, args: argparse.Namespace):
@@ -38,20 +40,20 @@ class PPOTrials:
         self.space: Space = with_changes(SPACES["ppo"], args.space)
         checked({name: entry.first() for name, entry in self.space.items()}, "--space")
         if "total_timesteps" in self.space:
-            raise ValueError("--space: total_timesteps is the same for all trials, and not to be searched")
+            raise ValueError("--space: total_timesteps is the same for all trials and cannot be searched")
         self.length = EVALUATIONS
         self._x0 = sample_states(self._system, args.states, "validation", args.seed)
         self.task = self.shared | {"system": args.system, "seed": args.seed, "states": args.states}
 
     def command(self, best: Path) -> str:
-        """What trains with the settings in a file."""
+        """The command that trains with the settings in the file ``best``."""
         return f"python -m baselines.ppo --system {self._system.name} --seed {self._seed} --config {best}"
 
     def run(self, trial: Trial, settings: Mapping[str, Any], folder: Path) -> float:
-        """The value of a trial, see `value`.
+        """Runs a trial; returns its value, see `value`.
 
         Raises:
-            TrialPruned: it was given up.
+            TrialPruned: the pruner stopped the trial.
         """
         chosen = settings_for(self._system, **checked({**self.shared, **settings}, "--space"))
         with tqdm(total=chosen.total_timesteps, desc=f"trial {trial.number}", dynamic_ncols=True, leave=False) as bar:
@@ -60,13 +62,13 @@ class PPOTrials:
         return self.value(load_policy(made, self._system))
 
     def value(self, policy: Feedback) -> float:
-        """Mean of -(J + `PRICE` * violations) over the validation states, whatever reward the policy was trained on."""
+        """Mean of -(J + `PRICE` * violations) over the validation initial states, for every training reward."""
         metrics = measure(rollout(policy, self._system, self._x0).trajectories)
         return -float((metrics.cost + PRICE * metrics.violations).mean())
 
 
 class _Watch(BaseCallback):
-    """Reports the policy's value `EVALUATIONS` times, and ends the training when the trial is hopeless."""
+    """Reports the policy's value `EVALUATIONS` times, and stops the trial if the pruner says so."""
 
     def __init__(self, trial: Trial, trials: PPOTrials, steps: int, bar: tqdm):
         super().__init__()

@@ -1,4 +1,4 @@
-"""One process's work on a study: trial after trial, what is said about them, and the best of them."""
+"""The work of one process on a study: it runs trials, prints their results and writes the best settings."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from control_envs.utils.tables import table
 from llm_agent.tuning.spaces import Space
 from llm_agent.tuning.study import SignsOfLife, await_turn, count_finished
 
+__all__ = ["Search", "Trials", "best_trials", "say"]
+
 BEST = "best.yaml"
-SETTINGS, ERROR = "settings", "error"  # what a trial carries besides its values
-SHOWN = 5
-# What torch raises where hyperparameters make weights infinite or memory too small: that trial fails, not the search.
+SETTINGS, ERROR = "settings", "error"  # user attributes of a trial
+SHOWN = 5  # trials in the final table
+# torch raises these if hyperparameters make weights infinite or need too much memory: the trial fails, not the search.
 FAILURES = (ValueError, RuntimeError)
-PATIENCE = 5  # failures one after another before it is the search that is wrong
+PATIENCE = 5  # failures in a row after which the search stops
 
 
 class Trials(Protocol):
-    """One kind of training, as the search sees it; see `llm_agent.tuning.grpo.GRPOTrials`."""
+    """The interface of a kind of training; see `llm_agent.tuning.grpo.GRPOTrials`."""
 
     shared: dict[str, Any]
     space: Space
@@ -36,20 +38,22 @@ class Trials(Protocol):
     task: dict[str, Any]
 
     def run(self, trial: Trial, settings: Mapping[str, Any], folder: Path) -> float:
-        """The value of a trial."""
+        """Runs a trial; returns its value."""
         ...
 
     def command(self, best: Path) -> str:
-        """What trains with the settings in a file."""
+        """The command that trains with the settings in the file ``best``."""
         ...
 
 
 class Search:
-    """This process's work on a study.
+    """The work of this process on a study.
 
     Args:
-        wanted: trials that are to be finished in all, by this process and others.
-        folder: where trials have their folders, and best.yaml goes.
+        study: the study.
+        trials: the kind of training.
+        wanted: number of trials to finish, by all processes together.
+        folder: folder of the trials' folders and of best.yaml.
     """
 
     def __init__(self, study: Study, trials: Trials, wanted: int, folder: Path):
@@ -57,10 +61,10 @@ class Search:
         self._failures = 0
 
     def run(self, timeout: float) -> None:
-        """Works until the trials are finished, or ``timeout`` seconds are over.
+        """Runs trials until enough are finished or ``timeout`` seconds have passed.
 
         Raises:
-            ValueError: one trial after another fails.
+            ValueError: `PATIENCE` trials in a row failed.
         """
         deadline = time.monotonic() + timeout
         while await_turn(self._study, self._wanted, deadline, say):
@@ -84,32 +88,32 @@ class Search:
         self._failures = self._failures + 1 if failed else 0
         why = trial.user_attrs.get(ERROR, "its value is not a number")
         if self._failures == PATIENCE:
-            raise ValueError(f"{PATIENCE} trials failed one after another, the last because: {why}")
+            raise ValueError(f"{PATIENCE} trials in a row failed, the last because: {why}")
         pruned = f"pruned at report {trial.last_step} of {self._trials.length}"
-        what = {TrialState.FAIL: f"failed: {why}", TrialState.PRUNED: pruned}
-        found = what.get(trial.state) or f"{trial.value:.6g}"
+        outcomes = {TrialState.FAIL: f"failed: {why}", TrialState.PRUNED: pruned}
+        outcome = outcomes.get(trial.state) or f"{trial.value:.6g}"
         best = best_trials(study)
         so_far = f", best {best[0].value:.6g} (trial {best[0].number})" if best else ""
         seconds = trial.duration.total_seconds() if trial.duration else math.nan
-        say(f"[{count_finished(study)}/{self._wanted}] trial {trial.number}: {found}{so_far}, {seconds:.0f} s")
+        say(f"[{count_finished(study)}/{self._wanted}] trial {trial.number}: {outcome}{so_far}, {seconds:.0f} s")
         self.write_best()
 
     def write_best(self) -> Path | None:
-        """Writes the best trial's settings to best.yaml; None without a complete trial."""
+        """Writes the best trial's settings to best.yaml and returns its path; None without a complete trial."""
         best = best_trials(self._study)[:1]
         for trial in best:
             path = self._folder / BEST
             text = f"# trial {trial.number} of the study {self._study.study_name}: {trial.value:.6g}\n"
             text += f"# {self._trials.command(path)}\n"
             settings = {**self._trials.shared, **trial.user_attrs[SETTINGS]}
-            part = self._folder / f"{BEST}.{os.getpid()}"  # other workers write theirs
+            part = self._folder / f"{BEST}.{os.getpid()}"  # other workers write the file too
             write_text(part, text + yaml.safe_dump(settings, sort_keys=False))
             part.replace(path)
             return path
         return None
 
     def report(self) -> None:
-        """Prints the best trials, and what to do with the first."""
+        """Prints the best trials, and the command that trains with the settings of the first."""
         best = best_trials(self._study)
         path = self.write_best()
         if path is None:

@@ -1,11 +1,11 @@
-"""What `python -m llm_agent.tune` searches: name to values, for each kind of training; quick to import.
+"""The search spaces of `python -m llm_agent.tune`, for each kind of training; imports no heavy package.
 
-A file given with ``--space`` changes entries of these tables:
+A file given with ``--space`` changes their entries:
 
-    learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}   # a range; whole numbers if both ends are
+    learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}   # a range; integers if both ends are
     num_generations: [8, 16]                                # one of these
     adam_epsilon: 1.0e-3                                    # fixed
-    epsilon: null                                           # not searched: stays as it is by default
+    epsilon: null                                           # not searched: keeps its default
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from control_envs.utils.optional import need
 if TYPE_CHECKING:
     from optuna import Trial
 
+__all__ = ["SPACES", "Choice", "Range", "Space", "described", "with_changes"]
+
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from ``low`` to ``high``, both included; whole ones if both ends are.
+    """Numbers from ``low`` to ``high``, both included; integers if both ends are.
 
     Raises:
-        ValueError: the ends are in the wrong order, or a logarithmic range reaches 0.
+        ValueError: ``low`` is greater than ``high``, or a logarithmic range does not start above 0.
     """
 
     low: float
@@ -47,7 +49,7 @@ class Range:
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def first(self) -> float:
-        """Some value of it."""
+        """The lower end, as an example of a value."""
         return self.low
 
     def __str__(self) -> str:
@@ -56,17 +58,17 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, which may be lists."""
+    """One of several values, which may be lists."""
 
     values: tuple[Any, ...]
 
     def suggest(self, trial: Trial, name: str) -> Any:
-        """The trial's value; a storage keeps a list as its JSON."""
+        """The trial's value. Optuna's storage cannot hold lists, so that they are stored as JSON."""
         labels = [json.dumps(v) if isinstance(v, list) else v for v in self.values]
         return self.values[labels.index(trial.suggest_categorical(name, labels))]
 
     def first(self) -> Any:
-        """Some value of it."""
+        """The first value, as an example."""
         return self.values[0]
 
     def __str__(self) -> str:
@@ -75,8 +77,9 @@ class Choice:
 
 Space = dict[str, Range | Choice]
 
-# The embedded model and pretrained ones need learning rates a hundred times apart: two tables, as there are presets.
-# Temperature and min_p are in neither: evaluation samples as training does, and would reward caution, not learning.
+# The embedded model needs learning rates a hundred times those of pretrained models, hence two spaces, as with presets.
+# Temperature and min_p are in neither: evaluation samples as training does, so the search would choose low-variance
+# sampling instead of better training.
 SPACES: dict[str, Space] = {
     "tiny_grpo": {
         "learning_rate": Range(2e-4, 5e-3, log=True),
@@ -112,16 +115,16 @@ SPACES: dict[str, Space] = {
 
 
 def described(name: str) -> str:
-    """A table of `SPACES`, one line an entry."""
+    """One entry of `SPACES` as text, one line per hyperparameter."""
     return "\n".join(f"  {key:22}{values}" for key, values in SPACES[name].items())
 
 
 def with_changes(space: Space, path: Path | None) -> Space:
-    """A space with the changes that a YAML file, if any, makes to it.
+    """A space with the changes in a YAML file; unchanged without a file.
 
     Raises:
-        ValueError: the file is no such YAML.
-        OSError: it cannot be read.
+        ValueError: the file is not valid.
+        OSError: the file cannot be read.
     """
     if path is None:
         return space
@@ -131,17 +134,17 @@ def with_changes(space: Space, path: Path | None) -> Space:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold NAME: VALUES, one a line")
+        raise ValueError(f"{path} must contain NAME: VALUES, one per line")
     changed = {**space, **{str(key): _entry(f"{path}: {key}", value) for key, value in found.items()}}
     return {key: entry for key, entry in changed.items() if entry is not None}
 
 
 def _entry(source: str, value: Any) -> Range | Choice | None:
-    """What one entry of the file says; None for null."""
+    """The range or choice of one entry of the file; None for null."""
     if isinstance(value, Mapping):
         return _range(source, value)
     if value == []:
-        raise ValueError(f"{source} has nothing to choose from")
+        raise ValueError(f"{source} is an empty list: give at least one value")
     if isinstance(value, list):
         return Choice(tuple(value))
     return None if value is None else Choice((value,))
@@ -149,10 +152,10 @@ def _entry(source: str, value: Any) -> Range | Choice | None:
 
 def _range(source: str, value: Mapping[str, Any]) -> Range:
     if not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
-        raise ValueError(f"{source}: a range has low, high and perhaps log, not {', '.join(map(str, value))}")
+        raise ValueError(f"{source}: a range has low, high and optionally log, not {', '.join(map(str, value))}")
     ends = {}
     for end in ("low", "high"):
-        try:  # YAML takes 1e-4, without a point, for text
+        try:  # YAML reads 1e-4, without a point, as text
             ends[end] = value[end] if isinstance(value[end], int) else float(value[end])
         except (TypeError, ValueError):
             raise ValueError(f"{source}: {end} must be a number, not {value[end]!r}") from None

@@ -1,4 +1,4 @@
-"""A study that many processes and machines work on: where it is kept, whose turn it is, which trials have died."""
+"""An Optuna study shared by processes and machines: its storage, sampler, pruner, and the trials of dead processes."""
 
 from __future__ import annotations
 
@@ -27,12 +27,24 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
+__all__ = [
+    "SamplerByTrial",
+    "SignsOfLife",
+    "await_turn",
+    "count_finished",
+    "fail_dead_trials",
+    "is_dead",
+    "make_pruner",
+    "open_storage",
+    "open_study",
+]
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 DATABASES = (".db", ".sqlite", ".sqlite3")
-TASK, WORKER, ALIVE = "task", "worker", "alive"  # what the study and its trials carry
-BEAT, SILENCE = 60.0, 600.0  # seconds between signs of life; without any for so long, a trial has died
-POLL = 1.0
-PAUSES = (0.1, 0.5, 2.0)  # between attempts to open a database
+TASK, WORKER, ALIVE = "task", "worker", "alive"  # user attributes of the study and of its trials
+BEAT, SILENCE = 60.0, 600.0  # seconds between heartbeats; seconds without one after which a trial counts as dead
+POLL = 1.0  # seconds between looks at the study while waiting
+PAUSES = (0.1, 0.5, 2.0)  # seconds between attempts to open a database
 HERE = f"{socket.gethostname()}-{uuid.getnode():x}"
 
 
@@ -40,18 +52,18 @@ HERE = f"{socket.gethostname()}-{uuid.getnode():x}"
 
 
 def open_storage(where: str) -> BaseStorage:
-    """A journal file, an SQLite file (by its name's end), or a database (by its URL).
+    """Opens a journal file, an SQLite file (by its suffix) or a database (by its URL).
 
     Raises:
-        ValueError: it cannot be opened, or is something else.
-        OSError: a file cannot be read or made.
+        ValueError: the storage cannot be opened, or has another format.
+        OSError: a file cannot be read or created.
     """
     if Path(where).suffix in DATABASES and "://" not in where:
         where = f"sqlite:///{_made(Path(where))}"
     try:
         if "://" in where:
             return _database(where)
-        # A full path: Optuna's lock is a link to it from beside it, which must not lead nowhere.
+        # An absolute path: Optuna's lock is a symbolic link to the file, which must not dangle.
         return JournalStorage(JournalFileBackend(str(_made(Path(where)))))
     except (SQLAlchemyError, ValueError) as error:
         raise ValueError(f"cannot open the storage {where}: {' '.join(str(error).split())}") from None
@@ -62,25 +74,25 @@ def _database(url: str) -> RDBStorage:
     for pause in PAUSES:
         try:
             return RDBStorage(url, engine_kwargs=wait)
-        except (IntegrityError, OperationalError):  # perhaps another worker is making the tables at this moment
+        except (IntegrityError, OperationalError):  # another worker may be creating the tables
             time.sleep(pause)
     return RDBStorage(url, engine_kwargs=wait)
 
 
 def _made(path: Path) -> Path:
-    """The full path of a file, in a folder that is there."""
+    """The absolute path of a file, whose folder is created if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.resolve()
 
 
 def open_study(name: str, storage: str, task: dict[str, Any], sampler: BaseSampler, pruner: BasePruner) -> Study:
-    """A new study, or the one of that name; values are maximised.
+    """Creates a study, or opens the one of that name; values are maximised.
 
     Args:
-        task: what makes the values of one study comparable.
+        task: the settings that must agree for the values of trials to be comparable.
 
     Raises:
-        ValueError: the study is there with another task.
+        ValueError: the study exists with another task.
     """
     study = optuna.create_study(
         study_name=name,
@@ -92,21 +104,22 @@ def open_study(name: str, storage: str, task: dict[str, Any], sampler: BaseSampl
     )
     if TASK not in study.user_attrs:
         study.set_user_attr(TASK, task)
-    kept = study.user_attrs[TASK]
+    stored = study.user_attrs[TASK]
     for key in task:
-        if kept.get(key) != task[key]:
+        if stored.get(key) != task[key]:
             raise ValueError(
-                f"the study {name!r} in {storage} is of another task: its {key} is {kept.get(key)!r}, not "
-                f"{task[key]!r}: choose another --study, or ask for the same"
+                f"the study {name!r} in {storage} has another task: its {key} is {stored.get(key)!r}, not "
+                f"{task[key]!r}: choose another --study, or the same {key}"
             )
     return study
 
 
 class SamplerByTrial(BaseSampler):
-    """TPE whose randomness depends on (seed, the trial's number): workers differ, and a search goes on as it began.
+    """TPE seeded with (seed, trial number): workers draw different trials, and a resumed search is reproducible.
 
     Args:
-        startup: trials that are drawn at random before TPE has something to go by.
+        seed: of the search.
+        startup: number of random trials before TPE starts.
     """
 
     def __init__(self, seed: int, startup: int = 10):
@@ -132,10 +145,10 @@ class SamplerByTrial(BaseSampler):
 
 
 def make_pruner(name: str, length: int) -> BasePruner:
-    """A pruner by its name.
+    """The pruner of that name.
 
     Args:
-        name: "median" (after five trials, past a fifth of the run), "hyperband" or "none".
+        name: "median" (from the sixth trial on, after a fifth of the run), "hyperband" or "none".
         length: the last step at which a trial reports.
     """
     if name == "median":
@@ -149,7 +162,7 @@ def make_pruner(name: str, length: int) -> BasePruner:
 
 
 class SignsOfLife(AbstractContextManager["SignsOfLife"]):
-    """While a trial runs, says in the storage whose it is, and every `BEAT` seconds that it is still alive."""
+    """Context of a running trial: stores its process, and a heartbeat every `BEAT` seconds."""
 
     def __init__(self, trial: Trial):
         self._trial, self._over = trial, threading.Event()
@@ -169,12 +182,12 @@ class SignsOfLife(AbstractContextManager["SignsOfLife"]):
         while not self._over.wait(BEAT):
             try:
                 self._trial.set_user_attr(ALIVE, time.time())
-            except UpdateFinishedTrialError:  # another worker took this one for dead
+            except UpdateFinishedTrialError:  # another worker marked this trial as dead
                 return
 
 
 def fail_dead_trials(study: Study) -> list[int]:
-    """Marks the running trials whose process is gone as failed; returns their numbers."""
+    """Marks running trials whose process has ended as failed; returns their numbers."""
     dead = [t.number for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if is_dead(t)]
     for number in dead:
         study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
@@ -182,9 +195,10 @@ def fail_dead_trials(study: Study) -> list[int]:
 
 
 def is_dead(trial: FrozenTrial) -> bool:
-    """Whether a running trial's process is gone: not on this machine any more, or silent for `SILENCE` seconds.
+    """Whether a running trial's process has ended on this machine, or gave no heartbeat for `SILENCE` seconds.
 
-    To be asked between this process's own trials: one that bears its number is of a process before it.
+    Call it only between this process's own trials: a running trial with this process's id belongs to an earlier
+    process with the same id.
     """
     worker = trial.user_attrs.get(WORKER)
     if worker and worker["host"] == HERE and (worker["pid"] == os.getpid() or not _runs(worker["pid"])):
@@ -201,23 +215,26 @@ def _runs(pid: int) -> bool:
 
 
 def count_finished(study: Study) -> int:
-    """Trials that are complete or pruned."""
+    """The number of trials that are complete or pruned."""
     return len(study.get_trials(deepcopy=False, states=FINISHED))
 
 
 def await_turn(study: Study, wanted: int, deadline: float, say: Callable[[str], None]) -> bool:
-    """Whether to run another trial, so that ``wanted`` are finished in the end; False when they are, or time is up.
+    """Whether to run another trial; False if ``wanted`` trials are finished or the deadline has passed.
 
-    While others run the last ones it waits: should one of them die, its place is free. (Two workers who look in the
-    same instant may run one too many.)
+    It waits while other processes run the last trials, since one of them may die and has to be replaced. (Two workers
+    that look at the same moment may run one trial too many.)
 
     Args:
-        deadline: of `time.monotonic`.
+        study: the study.
+        wanted: number of trials to finish.
+        deadline: in the time of `time.monotonic`.
+        say: prints a line.
     """
     waited = False
     while time.monotonic() < deadline:
         for number in fail_dead_trials(study):
-            say(f"trial {number} died with its process: marked as failed")
+            say(f"the process of trial {number} died: marked as failed")
         states = Counter(t.state for t in study.get_trials(deepcopy=False))
         finished, running = sum(states[s] for s in FINISHED), states[TrialState.RUNNING]
         if finished >= wanted:

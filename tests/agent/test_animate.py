@@ -26,7 +26,7 @@ def test_an_episode_side_by_side(arguments, tmp_path, capsys):
     ("arguments", "said"),
     [
         (["--x0", "3,0"], "--x0 must be 2 finite numbers inside"),
-        (["--x0", "here"], "--x0 must be numbers with commas between"),
+        (["--x0", "here"], "--x0 must be numbers separated by commas"),
         (["--system", "penduluum"], "there is no plant 'penduluum'"),
         (["--policies", "pid"], "there is no policy 'pid'"),
         (["--into", "trajectory.mp4"], "a .gif file"),

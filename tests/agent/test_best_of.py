@@ -34,7 +34,7 @@ def test_each_state_gets_its_best_answer(model):
     assert result.verdicts == {"ok": 6}
 
 
-def test_where_no_answer_holds_a_plan_none_is_played():
+def test_without_any_plan_no_control_is_applied():
     x0 = sample_states(SYSTEM, 2)
     result = evaluate(BestOf("best", SYSTEM, lambda prompts: ["?"] * len(prompts), COUNT), SYSTEM, x0, np.ones(2))
     assert result.verdicts == {"missing_tags": 2}

@@ -1,4 +1,4 @@
-"""Step-level credit: what each control earned, whose advantage a token has, and the trainer that uses it."""
+"""Credit per control: the reward of each control, the advantage of each token, and the trainer that uses it."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from llm_agent.training.rewards import group_numbers, reward_functions, variance
 
 
 def byte_pair_tokenizer():
-    """A tokenizer that spells numbers in pieces, as pretrained models' do."""
+    """A tokenizer that splits numbers, as those of pretrained models do."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -36,7 +36,7 @@ TOKENIZERS = {"tiny": build_tokenizer, "byte pairs": byte_pair_tokenizer}
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize("m", [1, 2])
 def test_tokens_belong_to_the_control_they_write(name, m):
-    """Whatever the pieces: before a token of control k, exactly k controls are complete."""
+    """For any split: before a token of control k, exactly k controls are complete."""
     tokenizer = TOKENIZERS[name]()
     text = format_completion(np.random.default_rng(0).uniform(-3, 3, (7, m)), "feedback k1=3.2, then 1, 2; 3")
     ids = tokenizer(text, add_special_tokens=False).input_ids
@@ -57,7 +57,7 @@ def test_tokens_are_found_when_the_tokenizer_would_spell_otherwise():
     assert token_starts(tokenizer, letters, text).tolist() == list(range(len(text)))
 
 
-def test_what_controls_earn_adds_up_to_the_score(system):
+def test_rewards_of_controls_add_up_to_the_score(system):
     x0 = sample_states(system, 3)
     texts = [format_completion(u) for u in np.random.default_rng(0).uniform(-2, 2, (2, system.horizon, system.m))]
     texts.append("no plan")
@@ -66,13 +66,13 @@ def test_what_controls_earn_adds_up_to_the_score(system):
     assert np.isnan(earned[2]).all()
 
 
-def test_advantages_of_the_whole_plan_and_of_what_is_to_come():
+def test_advantages_of_the_whole_plan_and_of_the_return_to_go():
     earned = np.array([[1.0, 2.0, 3.0], [1.0, 4.0, 0.0], [1.0, 0.0, 0.0], [np.nan] * 3])
     totals = np.array([6.0, 5.0, 1.0, -10.0])
     outcome = (totals - totals.mean()) / (totals.std(ddof=1) + 1e-4)
     to_go = control_advantages(earned, totals, 4, "to_go")
     np.testing.assert_allclose(to_go[:, 0], outcome)
-    np.testing.assert_allclose(to_go[3], outcome[3])  # no plan, so that every token is to blame
+    np.testing.assert_allclose(to_go[3], outcome[3])  # no plan: every token has the outcome's advantage
     np.testing.assert_allclose(to_go[:3, 2], (np.array([3, 0, 0]) - 1) / (totals.std(ddof=1) + 1e-4))
     np.testing.assert_allclose(to_go[:3, 3], 0)
     process = control_advantages(earned, totals, 4, "process")

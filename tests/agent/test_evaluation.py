@@ -1,4 +1,4 @@
-"""The one place where policies are measured: flying, scenarios, results, statistics, tables."""
+"""Evaluation of policies: rollouts, scenarios, results, statistics, tables."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def plant():
 
 
 def writer(system, factor=1.0):
-    """A text policy that writes LQR's plan for the state that its prompt tells."""
+    """A text policy that writes LQR's plan for the state in its prompt."""
 
     def act(prompts):
         numbers = [text.split("from ")[1].split(" to the ")[0] for text in prompts]
@@ -93,7 +93,7 @@ def test_a_text_policy_replans_from_where_it_is(plant):
         TextPolicy("never", plant, act, replan_every=0)
 
 
-def test_a_flight_that_stops_answering_is_out(plant):
+def test_a_trajectory_without_a_plan_is_in_no_average(plant):
     def act(prompts):
         texts = writer(plant)(prompts)
         return ["no", *texts[1:]] if len(prompts) == 3 else texts
@@ -166,8 +166,8 @@ def test_scenarios(plant):
         Scenario(params={"mu": 2.0}).true_plant(plant)
 
 
-def test_stated_laws_are_flown_exactly_beside_what_was_written(plant):
-    """A model that states LQR and errs in its arithmetic: its law would earn what LQR earns, its plans earn less."""
+def test_stated_gains_are_rolled_out_exactly_beside_the_written_plan(plant):
+    """A model that states LQR's gains and errs in its arithmetic: the gains earn LQR's reward, its plans earn less."""
     pytest.importorskip("torch")
     from llm_agent.data.reasoning import format_gains
     from llm_agent.evaluation.evaluate import evaluate_policies

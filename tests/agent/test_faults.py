@@ -1,4 +1,4 @@
-"""What goes wrong around a run: full disks, two processes, damaged files, trainings that break."""
+"""Failures around a run: full disks, two processes, damaged files, diverged trainings."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def fails(capsys, kind, flags, code=2):
-    """The one line that the command says when it fails."""
+    """The one line that the command prints when it fails."""
     assert {"sft": train_sft, "grpo": train_grpo}[kind].main([str(flag) for flag in flags]) == code
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     return line
@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_written(folder, capsys):
 
 
 def test_a_run_that_was_moved_goes_on_where_it_is(folder, finished):
-    """Its record names the folder it was made in: nothing is written there."""
+    """Its record names the folder it was created in; nothing is written there."""
     shutil.copytree(finished.path, folder / "moved", symlinks=True)
     record = json.loads((folder / "moved" / "run.json").read_text())
     del record["phases"]["grpo"], record["phases"]["evaluation"]
@@ -111,7 +111,7 @@ def test_a_damaged_record_is_said_to_be(folder, capsys, content):
         ("unknown.yaml", "learning_rat: 1\n", "learning_rat"),
     ],
 )
-def test_configs_that_are_none(folder, capsys, name, content, said):
+def test_invalid_configs(folder, capsys, name, content, said):
     if content is not None:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     assert said in fails(capsys, "grpo", [*GRPO, "--config", name])
@@ -189,21 +189,21 @@ def test_runs_that_start_in_the_same_second_have_folders_of_their_own(monkeypatc
 # -- trainings that break ------------------------------------------------------------------------------------
 
 
-def test_weights_that_are_no_numbers_end_the_training(capsys):
+def test_non_finite_weights_end_the_training(capsys):
     said = fails(capsys, "sft", ["--model", "tiny", *SMALL, "--learning_rate", "1e30", "--warmup_steps", "0"], 1)
-    assert "sft was stopped at step" in said
-    assert "no finite number" in said
+    assert "sft stopped at step" in said
+    assert "non-finite weights" in said
     assert "there is no checkpoint yet" in said
 
 
 def test_a_policy_without_variance_ends_the_training(capsys):
     flags = ["--max_steps", "20", "--temperature", "1e-4", "--bf16", "False", "--patience", "3", "--save_steps", "1"]
     said = fails(capsys, "grpo", [*GRPO, *flags], 1)
-    assert "for 3 steps all completions of each group earned the same" in said
+    assert "for 3 steps all completions of each group had the same reward" in said
     assert re.search(r"the last good checkpoint is \S+/checkpoint-\d+\. ", said)
 
 
-def test_rubbish_is_counted_and_does_not_end_the_training():
+def test_completions_without_a_plan_are_counted_and_do_not_end_the_training():
     assert train_grpo.main(["--model", "tiny", *GRPO, "--patience", "1"]) == 0
     rows = [row for row in RunFolder.open().metrics("grpo") if "loss" in row]
     assert [row["groups/without_plan"] for row in rows] == [1.0, 1.0]
@@ -219,7 +219,7 @@ def test_a_parse_rate_that_falls_ends_the_training(finished):
 
     for parsed in (0.0, 0.0, 0.0, 0.6, 0.1, 0.9, 0.1):
         log(parsed)
-    with pytest.raises(CommandError, match=r"for 4 steps fewer than 50% of the completions held a plan"):
+    with pytest.raises(CommandError, match=r"for 4 steps fewer than 50% of the completions had a plan"):
         log(0.2)
 
 
@@ -235,7 +235,7 @@ def test_a_bug_in_a_reward_is_not_hidden(monkeypatch):
 # -- secrets -------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_not_written_down(folder, capsys):
+def test_a_hub_token_is_not_written_to_files(folder, capsys):
     said = fails(capsys, "grpo", [*GRPO, "--hub_token", "hf_secret"])
     assert "HF_TOKEN" in said
     assert "hf_secret" not in said

@@ -1,4 +1,4 @@
-"""What training asks of the machine."""
+"""Training on a CPU: precision and denormal numbers."""
 
 import pytest
 

@@ -47,7 +47,7 @@ def kill_after(process, seconds):
 
 
 def whole(folder):
-    """Every file that a reader would read can be read."""
+    """Every complete file can be read."""
     for path in folder.rglob("*.json"):
         if "checkpoint-" not in str(path):
             json.loads(path.read_text())
@@ -108,7 +108,7 @@ def test_ppo_killed_at_random_ends_with_the_same_policy(tmp_path):
         assert same_weights(*(d / "double_integrator/seed_0/policy.safetensors" for d in (tmp_path / "whole", done)))
 
 
-def test_a_search_killed_at_random_makes_up_for_it(tmp_path):
+def test_a_search_killed_at_random_replaces_its_trials(tmp_path):
     flags = ["ppo", "--trials", "6", "--steps", "4000", "--states", "5"]
     rng, kills = np.random.default_rng(2), 0
     for _ in range(4):

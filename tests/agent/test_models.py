@@ -167,7 +167,7 @@ def test_number_targets_end_on_the_plain_cross_entropy(tiny):
 
 
 @pytest.mark.parametrize("kind", ["expert", "varied"])
-def test_demonstrations_follow_the_law_they_state(system, kind):
+def test_demonstrations_follow_the_gains_they_state(system, kind):
     rows, card = make_demonstrations([system.name], 200, kind, seed=3)
     K_lqr, _ = lqr(system)
     for row in list(rows)[:50]:
@@ -215,7 +215,7 @@ def test_datasets_repeat_and_mix_plants():
         make_demonstrations(["van_der_pol"], 3, "export")
 
 
-def test_laws_in_words():
+def test_gains_are_written_and_parsed():
     K = np.array([[3.24, -0.04]])
     assert format_gains(K) == "feedback k1=3.2 k2=-0.0"
     assert parse_gains("<REASONING>feedback k1=3.2 k2=-0.1</REASONING>k3", 2, 1).tolist() == [[3.2, -0.1]]
@@ -310,7 +310,7 @@ def test_a_text_policy_drives_a_numeric_environment(system):
 
 
 @pytest.mark.parametrize("errors", ERRORS)
-def test_perturbed_demonstrations_teach_what_the_law_says_in_their_place(system, errors):
+def test_perturbed_demonstrations_teach_the_controls_of_the_stated_gains(system, errors):
     x0 = sample_states(system, 40, "train")
     made = demonstrate(system, x0, "varied", perturbation=0.1, errors=errors)
     want = system.saturate(-np.einsum("bij,bkj->bki", made.K, made.trajectories.x[:, :-1]))

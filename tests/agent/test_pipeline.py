@@ -60,7 +60,7 @@ def main_job(tmp_path_factory, sft_config):
     return RunFolder.open(cwd / "runs" / "latest"), output
 
 
-def test_the_main_job_leaves_a_whole_run(main_job):
+def test_the_main_job_leaves_a_complete_run(main_job):
     run_folder, output = main_job
     record = run_folder.record
     assert list(record["phases"]) == ["data", "sft", "grpo", "evaluation"]
@@ -143,7 +143,7 @@ def test_runs_are_shown_compared_pruned_and_pushed(main_job, capsys, tmp_path):
     assert "nothing to delete" in said("prune", "--root", tmp_path)
 
 
-def test_a_run_stands_beside_the_classical_policies(main_job, capsys, tmp_path):
+def test_a_run_is_compared_with_the_classical_policies(main_job, capsys, tmp_path):
     run, _ = main_job
     flags = ["--states", "4", "--output-dir", str(tmp_path), "--ppo-dir", str(tmp_path / "none"), "--sampled"]
     assert compare.main([str(run.path), "tiny-base", *flags, "--replan-every", "25"]) == 0
@@ -283,7 +283,7 @@ def test_a_folder_that_is_taken_is_left_alone(main_job, capsys, tmp_path, monkey
 
 @pytest.mark.slow
 def test_a_pretrained_model_trains_by_lora(tmp_path, grpo):
-    """The path that people with Qwen or Llama take, on a Llama with random weights: adapter, hand-over, evaluation."""
+    """A pretrained architecture (Llama with random weights): adapter, GRPO from it, evaluation."""
     tokenizer = build_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),

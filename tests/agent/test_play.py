@@ -1,4 +1,4 @@
-"""`llm_agent.play`: what follows from a question, the page in a real browser, and the terminal."""
+"""`llm_agent.play`: the session, the page in a real browser, and the terminal."""
 
 import json
 import re
@@ -28,7 +28,7 @@ pytest.importorskip("uvicorn")
 from llm_agent import play
 from llm_agent.models.shipped import BASE, shipped
 from llm_agent.playground.server import build_app, listen
-from llm_agent.playground.session import Question, Session, plan_so_far, shipped_for
+from llm_agent.playground.session import Problem, Session, plan_so_far, shipped_for
 
 TRIPLE = System(
     name="triple_integrator",
@@ -73,15 +73,15 @@ def served(session, chosen):
     return f"{LOOPBACK}:{sock.getsockname()[1]}", end
 
 
-def question(name="double_integrator", x0=(0.4, -0.2), **kwargs):
-    return Question(get_system(name), x0, **kwargs)
+def problem(name="double_integrator", x0=(0.4, -0.2), **kwargs):
+    return Problem(get_system(name), x0, **kwargs)
 
 
 # -- the session ----------------------------------------------------------------------------------------------------
 
 
 def test_an_answer_comes_piece_by_piece_and_is_the_policys(session):
-    first, *pieces, last = session.answer(question())
+    first, *pieces, last = session.answer(problem())
     assert first["event"] == "problem"
     assert "position=0.40, velocity=-0.20" in first["prompt"]
     assert [trajectory["name"] for trajectory in first["trajectories"]] == ["LQR", "MPC"]
@@ -98,16 +98,16 @@ def test_an_answer_comes_piece_by_piece_and_is_the_policys(session):
 
 def test_sampled_answers_repeat_with_their_seed(session):
     def text(seed):
-        return "".join(e["text"] for e in session.answer(question(greedy=False, seed=seed)) if e["event"] == "text")
+        return "".join(e["text"] for e in session.answer(problem(greedy=False, seed=seed)) if e["event"] == "text")
 
     assert text(3) == text(3) != text(4)
 
 
-def test_a_new_question_drops_the_one_before(session):
-    older = session.answer(question())
+def test_a_new_problem_drops_the_one_before(session):
+    older = session.answer(problem())
     next(older)
     newer: list = []
-    thread = threading.Thread(target=lambda: newer.extend(session.answer(question(x0=(0.1, 0.1)))))
+    thread = threading.Thread(target=lambda: newer.extend(session.answer(problem(x0=(0.1, 0.1)))))
     thread.start()
     time.sleep(0.5)  # the newer one has come and waits
     *pieces, end = older
@@ -117,8 +117,8 @@ def test_a_new_question_drops_the_one_before(session):
     assert newer[-1]["event"] == "outcome"
 
 
-def test_a_model_that_is_not_there_is_told(tmp_path):
-    (event,) = Session(str(tmp_path)).answer(question())
+def test_a_missing_model_is_reported(tmp_path):
+    (event,) = Session(str(tmp_path)).answer(problem())
     assert event["event"] == "error"
     assert f"cannot load model '{tmp_path}'" in event["message"]
 
@@ -139,8 +139,8 @@ def test_each_plant_is_answered_by_the_model_made_for_it_if_one_ships(system):
 
 @pytest.mark.parametrize("x0", [(0.4,), (2.0, 0.0), (float("nan"), 0.0)])
 def test_a_bad_state_is_refused(x0):
-    with pytest.raises(ValueError, match="initial state must be 2 numbers"):
-        question(x0=x0)
+    with pytest.raises(ValueError, match="initial state must be 2 finite numbers"):
+        problem(x0=x0)
 
 
 # -- the application ---------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def test_a_bad_state_is_refused(x0):
 
 def test_the_application_answers_line_by_line(client):
     assert {plant["name"] for plant in client.get("/plants").json()["plants"]} == set(SYSTEMS)
-    lines = client.get("/fly", params={"system": "van_der_pol", "x0": "1,0.5"}).text.splitlines()
+    lines = client.get("/run", params={"system": "van_der_pol", "x0": "1,0.5"}).text.splitlines()
     assert json.loads(lines[0])["event"] == "problem"
     assert json.loads(lines[-1])["trajectory"]["verdict"] == "ok"
 
@@ -158,13 +158,14 @@ def test_the_application_answers_line_by_line(client):
     [
         ({"system": "pendulum", "x0": "0,0"}, "there is no plant 'pendulum'"),
         ({"system": "double_integrator", "x0": "a,0"}, "x0 must be numbers"),
-        ({"system": "double_integrator", "x0": "7,0"}, "initial state"),
+        ({"system": "double_integrator", "x0": "7,0"}, "x0 must be 2 finite numbers"),
+        ({"system": "double_integrator", "x0": "0,0", "seed": "a"}, "seed must be a whole number"),
         ({"system": "double_integrator", "x0": "0,0", "decoding": "best"}, "decoding must be"),
         ({"system": "double_integrator", "x0": "0,0", "decoding": "sampled", "seed": "-1"}, "seed must be"),
     ],
 )
-def test_bad_questions_are_named(client, query, said):
-    answer = client.get("/fly", params=query)
+def test_bad_problems_are_named(client, query, said):
+    answer = client.get("/run", params=query)
     assert answer.status_code == 400
     assert said in answer.text
 
@@ -230,7 +231,7 @@ def drag(page, dx, dy):
     page.mouse.up()
 
 
-def test_the_handle_is_dragged_and_the_model_flies_from_there(visit, address):
+def test_the_handle_is_dragged_and_the_model_runs_from_there(visit, address):
     page = visit(address)
     assert "Success" in judged(page)
     before, position = line(page, "model"), float(page.input_value("#states input >> nth=0"))
@@ -348,9 +349,10 @@ runpy.run_module("llm_agent.play", run_name="__main__")
     assert [line.partition(":")[0] for line in errors] == ["error", "error"]
 
 
-def test_the_terminal_tells_of_a_text_without_a_plan(capsys):
-    assert play.main(["tiny", "--terminal", "--x0=0.5,-0.3"]) == 0
+def test_the_terminal_reports_a_text_without_a_plan(capsys):
+    assert play.main(["tiny", "--terminal", "--x0", "-0.5,0.3"]) == 0
     out = capsys.readouterr().out
+    assert "position=-0.50, velocity=0.30" in out
     verdict = re.search(r"The text holds no plan \((\w+)\)", out)[1]  # an untrained model writes anything
     assert re.search(rf"\| tiny   \| -10.00     \| -      \| no      \| {verdict} +\|", out)
 
@@ -361,7 +363,7 @@ def test_bad_flags_get_one_line(capsys):
         for args, said in [
             (["--port", port], f"cannot listen on port {port}"),
             (["--system", "pendulum"], "there is no plant"),
-            (["--x0=3,0"], "initial state must be 2 numbers"),
+            (["--x0=3,0"], "--x0 must be 2 finite numbers"),
         ]:
             assert play.main(["--no-open", *args]) == 2
             (error,) = capsys.readouterr().err.splitlines()
@@ -371,7 +373,7 @@ def test_bad_flags_get_one_line(capsys):
 def test_ctrl_c_ends_the_page_in_one_line_while_an_answer_is_written():
     process = start("llm_agent.play", "tiny", "--no-open", "--port", "0", cwd=ROOT)
     url = process.stdout.readline().split()[0]
-    with urllib.request.urlopen(f"{url}/fly?system=double_integrator&x0=0.4,-0.2&decoding=sampled") as answer:
+    with urllib.request.urlopen(f"{url}/run?system=double_integrator&x0=0.4,-0.2&decoding=sampled") as answer:
         assert json.loads(answer.readline())["event"] == "problem"
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=15)
@@ -379,7 +381,7 @@ def test_ctrl_c_ends_the_page_in_one_line_while_an_answer_is_written():
     assert rest == "stopped\n"
 
 
-def test_the_plot_holds_every_state():
+def test_the_plot_contains_every_state():
     from llm_agent.playground.terminal import plot
 
     lines = plot([("*", np.linspace(1, 0, 51)), ("l", np.zeros(51))]).splitlines()

@@ -47,7 +47,7 @@ def test_two_processes_get_the_rewards_that_one_gets(folder):
     assert train_grpo.main(arguments("one", 16)) == 0
     done = launch("llm_agent.train_grpo", *arguments("two", 8))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("run folder: ") == 1  # one process speaks, and writes
+    assert done.stdout.count("run folder: ") == 1  # one process prints and writes
     one, two = RunFolder.open("one"), RunFolder.open("two")
     assert (one.record["machine"]["processes"], two.record["machine"]["processes"]) == (1, 2)
     assert list(two.record["phases"]) == ["data", "sft", "grpo", "evaluation"]
@@ -62,7 +62,7 @@ def test_two_processes_get_the_rewards_that_one_gets(folder):
                     assert b[key] == pytest.approx(a[key], rel=1e-3, abs=1e-3), key
 
 
-def test_an_error_is_said_once_and_ends_all_processes():
+def test_an_error_is_printed_once_and_ends_all_processes():
     done = launch("llm_agent.train_grpo", "--model", "no/such-model", *GRPO)
     assert done.returncode != 0
     assert done.stderr.count("error: cannot load model 'no/such-model'") == 1

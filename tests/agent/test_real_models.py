@@ -1,4 +1,4 @@
-"""The path that people with Qwen, Llama or Gemma take, on such models with random weights: nothing is downloaded."""
+"""Qwen, Llama and Gemma models with random weights, trained as a user trains them; nothing is downloaded."""
 
 import json
 import re
@@ -108,8 +108,8 @@ def test_the_adapter_in_memory_is_the_one_that_is_loaded_again(folder):
     assert first.act(prompts) == second.act(prompts)
 
 
-def test_what_is_taught_is_what_is_asked(folder):
-    """SFT's tokens begin with those that the policy and TRL put to the model, and end with the answer and its end."""
+def test_sft_and_generation_encode_prompts_alike(folder):
+    """SFT's tokens begin with the prompt tokens of the policy and of TRL, and end with the completion and its end."""
     for chat in (True, False):
         make_folder(folder / f"base-{chat}", "llama", chat)
         tokenizer = load_tokenizer(folder / f"base-{chat}")
@@ -142,10 +142,10 @@ def test_models_that_answer_alike_are_not_compared(folder, capsys):
     make_folder(folder / "a", "llama", False)
     shutil.copytree(folder / "a", folder / "b")
     assert compare.main(["a", "b", "--states", "2", "--policies", "lqr", "--output-dir", "c", "--no-pictures"]) == 2
-    assert "give the same answers" in capsys.readouterr().err
+    assert "are the same model" in capsys.readouterr().err
 
 
-def test_an_estimate_is_made_of_the_models_own_shape(folder, capsys):
+def test_an_estimate_uses_the_models_configuration(folder, capsys):
     make_folder(folder / "base", "qwen3", True)
     assert estimate.main(["--model", "base", "--device", "l4", "--max_completion_length", "400"]) == 0
     out = capsys.readouterr().out
@@ -161,7 +161,7 @@ def test_an_estimate_is_made_of_the_models_own_shape(folder, capsys):
 @pytest.mark.parametrize(
     ("layout", "at_most"), [("multi_gpu", 1.0), ("zero1", 0.4), ("zero2", 0.3), ("zero3", 0.2), ("fsdp2", 0.2)]
 )
-def test_an_estimate_knows_who_holds_what(folder, capsys, layout, at_most):
+def test_an_estimate_shards_as_zero_does(folder, capsys, layout, at_most):
     """A full fine-tuning of a large model: sharding over eight processes takes its state apart, stage by stage."""
 
     def memory(*flags):

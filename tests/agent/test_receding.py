@@ -1,4 +1,4 @@
-"""Receding-horizon control by text: the quick way flies as the slow one does."""
+"""Receding-horizon control by text: the fast implementation gives the rollouts of the slow one."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from llm_agent.policies.receding import FirstControls, _first_control
 
 
 class Writer:
-    """Stands in for a trained model: greedy answers that follow a stated law, token by token, on the real tokenizer."""
+    """A mock of a trained model: greedy completions with stated gains, token by token, with the real tokenizer."""
 
     def __init__(self, system, gains=lambda x: (4.0, 5.0)):
         self.model, self.tokenizer = build_tiny()
@@ -43,7 +43,7 @@ def test_the_first_control_is_whole(text):
     assert _first_control("no tag, no control") is None
 
 
-def test_beginnings_fly_as_whole_answers_do():
+def test_first_controls_give_the_rollout_of_whole_completions():
     system = get_system("double_integrator")
     writer = Writer(system)
     x0 = sample_states(system, 4)
@@ -61,7 +61,7 @@ def test_beginnings_fly_as_whole_answers_do():
 
 
 def trained(system, steps=150):
-    """A tiny model that has learnt to begin its answers, in seconds: prompts to stated law and first controls."""
+    """A tiny model trained for seconds on the beginning of completions: stated gains and first controls."""
     torch.manual_seed(0)
     model, tokenizer = build_tiny()
     writer = Writer(system, lambda x: (4.0, 5.0) if x[0] > 0 else (3.0, 6.0))
@@ -77,7 +77,7 @@ def trained(system, steps=150):
     return LLMPolicy(model.eval(), tokenizer, max_new_tokens=60), prompts
 
 
-def test_a_draft_is_confirmed_or_written_anew_and_nothing_changes():
+def test_a_draft_is_verified_or_replaced_without_changing_the_result():
     policy, prompts = trained(get_system("double_integrator"))
     full = [_first_control(text) for text in policy.act(prompts)]
     assert all(text is not None for text in full)
@@ -88,13 +88,13 @@ def test_a_draft_is_confirmed_or_written_anew_and_nothing_changes():
     assert asked == [len(set(prompts))]
     assert FirstControls(policy)(prompts, full) == full
     assert len(asked) == 1  # every draft was right: nothing was written
-    other = [full[(i + 7) % len(full)] for i in range(len(full))]  # some drafts state another law
+    other = [full[(i + 7) % len(full)] for i in range(len(full))]  # some drafts state other gains
     assert FirstControls(policy)(prompts, other) == full
     assert 0 < sum(asked[1:]) < len(prompts)
     assert FirstControls(policy)(prompts, ["nonsense"] * len(prompts)) == full
 
 
-def test_a_prompt_is_put_to_the_model_once_a_flight():
+def test_a_repeated_prompt_is_generated_once_per_trajectory():
     policy, prompts = trained(get_system("double_integrator"), steps=0)
     asked = []
     policy.act = lambda p, **kwargs: asked.extend(p) or [f"<CONTROLS>{len(asked)}.00, " for _ in p]

@@ -82,7 +82,7 @@ def test_pages_in_a_browser(browser, pages, page, scheme, width):  # noqa: F811
         context.close()
 
 
-def test_a_page_holds_the_run(runs, pages):
+def test_a_page_shows_the_run(runs, pages):
     run, _ = runs
     text = pages["one run"].read_text()
     evaluation = run.evaluation()["double_integrator"]
@@ -108,14 +108,14 @@ def test_a_page_holds_the_run(runs, pages):
         assert f"{colour};" in text
 
 
-def test_a_comparison_holds_both_runs(pages):
+def test_a_comparison_shows_both_runs(pages):
     text = pages["comparison"].read_text()
     for name in ("first GRPO greedy", "second GRPO greedy"):
         assert f'<th scope="row">{name}</th>' in text
     assert "second GRPO greedy - first GRPO greedy" in text
 
 
-def test_flights_are_kept_bit_for_bit(runs):
+def test_trajectories_are_stored_exactly(runs):
     run, _ = runs
     system = get_system("double_integrator")
     saved = run.evaluation()["double_integrator"]
@@ -131,7 +131,7 @@ def test_flights_are_kept_bit_for_bit(runs):
     assert all("<CONTROLS>" in text for text in by_name["GRPO greedy"].controller.completions)
 
 
-def test_a_run_without_flights_still_has_a_page(runs, tmp_path, capsys):
+def test_a_run_without_trajectories_still_has_a_page(runs, tmp_path, capsys):
     folder = shutil.copytree(runs[0].path, tmp_path / "old")
     (folder / FILE).unlink()
     assert report.main([str(folder)]) == 0
@@ -140,7 +140,7 @@ def test_a_run_without_flights_still_has_a_page(runs, tmp_path, capsys):
     assert "GRPO greedy" in text
 
 
-def test_a_report_that_fails_costs_the_run_nothing(runs, tmp_path):
+def test_a_failed_report_does_not_fail_the_run(runs, tmp_path):
     folder = shutil.copytree(runs[0].path, tmp_path / "damaged")
     (folder / "metrics.jsonl").write_text('{"no": "phase"}\n')
     said = try_to_report(RunFolder.open(folder))
@@ -154,7 +154,7 @@ def test_a_report_that_fails_costs_the_run_nothing(runs, tmp_path):
     [
         (["nowhere"], "nowhere holds no run"),
         (["{first}", "{first}"], "two of these runs have the same name"),
-        (["{first}", "{other}"], "evaluated from different states"),
+        (["{first}", "{other}"], "evaluated from different initial states"),
     ],
 )
 def test_bad_arguments(runs, tmp_path, capsys, arguments, said):

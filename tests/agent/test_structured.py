@@ -1,4 +1,4 @@
-"""Structured output: whatever the model, its answers hold a plan."""
+"""Structured output: the completions of any model contain a plan."""
 
 import re
 import sys
@@ -35,7 +35,7 @@ def test_the_pattern_is_the_parsers_and_the_writers(data):
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "tiny"])
-def test_a_model_that_knows_nothing_answers_in_form(tmp_path, architecture):
+def test_an_untrained_model_answers_in_the_format(tmp_path, architecture):
     folder = "tiny" if architecture == "tiny" else make_folder(tmp_path / "m", architecture, chat=True)
     policy = LLMPolicy.from_pretrained(folder, max_new_tokens=200)
     prompts = [format_prompt(SHORT, x) for x in sample_states(SHORT, 3)]
@@ -64,9 +64,9 @@ def test_a_tokenizers_tokens_spell_what_it_decodes(tmp_path):
     assert b"".join(spelt[i] for i in ids).decode() == plan
 
 
-def test_an_expression_that_is_none_is_refused(tmp_path):
+def test_an_invalid_expression_is_refused(tmp_path):
     policy = LLMPolicy.from_pretrained("tiny")
-    with pytest.raises(ValueError, match="cannot be kept to"):
+    with pytest.raises(ValueError, match="cannot be constrained to"):
         Pattern("(", policy.tokenizer)
 
 

@@ -18,7 +18,7 @@ CALL = '<tool_call>\n{"name": "play", "arguments": {"controls": [0.5]}}\n</tool_
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_a_flight_in_pieces_scores_as_its_whole_plan(name):
+def test_an_episode_of_several_calls_scores_as_its_whole_plan(name):
     system, rng = SYSTEMS[name], np.random.default_rng(0)
     x0 = system.sample_x0(rng)
     plan = np.round(rng.uniform(*system.u_bounds.T, size=(system.horizon, system.m)), 2)
@@ -31,7 +31,7 @@ def test_a_flight_in_pieces_scores_as_its_whole_plan(name):
     assert trajectory.get_reward() == pytest.approx(env.step(format_completion(plan))[1], abs=1e-9)
 
 
-def test_a_flight_that_is_not_flown_out_is_no_plan():
+def test_an_unfinished_episode_is_not_a_plan():
     trajectory = ControlEnvironment()
     trajectory.reset([0.4, -0.2])
     assert trajectory.play([0.0, 0.0]) == "position=0.36, velocity=-0.20; 48 controls left"
@@ -42,7 +42,7 @@ def test_a_flight_that_is_not_flown_out_is_no_plan():
     ("controls", "message"),
     [([], "finite numbers"), ([float("nan")], "finite numbers"), ([0.0] * 51, "only 50 controls are left")],
 )
-def test_a_call_that_makes_no_sense_is_told_so(controls, message):
+def test_an_invalid_call_gets_an_error_message(controls, message):
     trajectory = ControlEnvironment()
     with pytest.raises(ValueError, match="over"):
         trajectory.play([0.0])
@@ -53,8 +53,8 @@ def test_a_call_that_makes_no_sense_is_told_so(controls, message):
         trajectory.reset([0.4, -0.2], system="van_der_pol")
 
 
-def test_grpo_flies_by_calls(tmp_path, monkeypatch):
-    """A model that has learnt one call by heart: TRL plays it, tells the state, and takes the trajectory's score."""
+def test_grpo_controls_by_tool_calls(tmp_path, monkeypatch):
+    """A model trained to write one call: TRL runs it, returns the state, and takes the trajectory's score."""
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

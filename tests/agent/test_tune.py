@@ -90,7 +90,7 @@ def test_grpo_trials_are_judged_on_validation_states(sft, capsys, monkeypatch):
     asked = []
 
     def expert(self, prompts, greedy, seed):
-        """LQR's plans (the few steps of training here teach no model to answer)."""
+        """LQR's plans (a few training steps do not teach the format)."""
         asked.append((sorted(prompts), greedy))
         return [texts[prompt] for prompt in prompts]
 
@@ -125,12 +125,12 @@ def test_a_ppo_search_in_sqlite_and_what_its_best_settings_train(capsys):
     assert f"--system double_integrator --seed 0 --config {best}" in capsys.readouterr().out
     assert ppo_command.main(["--config", best, "--no-progress"]) == 0
     trial = f"runs/tune/ppo-double_integrator/trial_{study.best_trial.number:04d}"
-    laws = [
+    policies = [
         ppo_policy.load_policy(ppo.run_folder(Path(root), SYSTEM, 0), SYSTEM).start(np.zeros((9, 2)))
         for root in (trial, "runs/ppo")
     ]
     x = sample_states(SYSTEM, 9, "validation")
-    np.testing.assert_array_equal(laws[0].control(x, 0), laws[1].control(x, 0))
+    np.testing.assert_array_equal(policies[0].control(x, 0), policies[1].control(x, 0))
 
 
 def test_a_finished_search_is_not_repeated_and_can_be_lengthened(capsys, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_finished_search_is_not_repeated_and_can_be_lengthened(capsys, monkeyp
         assert tune.main(search_ppo(trials=trials)) == 0
         assert len(load().trials) == expected
     params = [t.params["learning_rate"] for t in load().trials]
-    # Gone on with or in one go: the same trials.
+    # Continued or in one go: the same trials.
     assert tune.main(search_ppo("--study", "again", trials=3)) == 0
     assert [t.params["learning_rate"] for t in load("again").trials] == params
     assert len(set(params)) == 3
@@ -151,7 +151,7 @@ def test_two_processes_share_one_study():
     assert [w.returncode for w in workers] == [0, 0], outputs
     study = load()
     assert set(states(study)) == {"COMPLETE"}
-    assert len(study.trials) in (6, 7)  # one too many if both looked in the same instant
+    assert len(study.trials) in (6, 7)  # one too many if both looked at the same moment
     assert {t.user_attrs["worker"]["pid"] for t in study.trials} == {w.pid for w in workers}
     assert len({tuple(map(str, t.params.values())) for t in study.trials}) == len(study.trials)
     with open("runs/tune/ppo-double_integrator/best.yaml") as file:
@@ -161,7 +161,7 @@ def test_two_processes_share_one_study():
 # -- what goes wrong -----------------------------------------------------------------------------------------
 
 
-def test_a_killed_processs_trial_is_made_up_for(capsys, monkeypatch):
+def test_the_trial_of_a_killed_process_is_replaced(capsys, monkeypatch):
     flags = ["ppo", "--trials", "2", "--space", "ppo.yaml"]
     process = start(*flags)
     deadline = time.monotonic() + 60
@@ -174,7 +174,7 @@ def test_a_killed_processs_trial_is_made_up_for(capsys, monkeypatch):
     assert tune.main(flags) == 0
     process.communicate()
     assert states(load()) == ["FAIL", "COMPLETE", "COMPLETE"]
-    assert "trial 0 died with its process" in capsys.readouterr().out
+    assert "the process of trial 0 died" in capsys.readouterr().out
 
 
 def test_a_worker_waits_for_the_last_trials_of_others(monkeypatch):
@@ -187,7 +187,7 @@ def test_a_worker_waits_for_the_last_trials_of_others(monkeypatch):
     assert "other processes run the last 1" in said[0]
     assert tune_study.await_turn(study, 2, np.inf, said.append)
     monkeypatch.setattr(tune_study, "SILENCE", 0.0)
-    assert tune_study.await_turn(study, 1, np.inf, said.append)  # it died: its place is free
+    assert tune_study.await_turn(study, 1, np.inf, said.append)  # it died: another trial may run
     assert states(study) == ["FAIL"]
 
 
@@ -197,7 +197,7 @@ def test_workers_that_begin_at_once_make_one_database():
     assert [len(storage.get_all_studies()) for storage in opened] == [0] * 4
 
 
-def test_signs_of_life_go_on(monkeypatch):
+def test_heartbeats_continue(monkeypatch):
     monkeypatch.setattr(tune_study, "BEAT", 0.01)
     study = optuna.create_study()
     with tune_study.SignsOfLife(study.ask()):
@@ -275,7 +275,7 @@ def test_a_trial_that_fails_does_not_end_the_search_but_many_do(capsys, monkeypa
     assert "trial 0: failed: the weights are infinite" in out
     assert "trial 1: failed: its value is not a number" in out
     assert tune.main(search_ppo(trials=2)) == 2
-    assert "3 trials failed one after another, the last because: the weights are infinite" in capsys.readouterr().err
+    assert "3 trials in a row failed, the last because: the weights are infinite" in capsys.readouterr().err
 
 
 def test_timeout_begins_no_further_trial(capsys, monkeypatch):
@@ -326,12 +326,12 @@ def test_bad_flags_get_one_line(argv, said, capsys):
     ("text", "said"),
     [
         ("a: [", "is not YAML"),
-        ("just words", "must hold NAME: VALUES"),
-        ("learning_rate: {low: 1}", "has low, high and perhaps log"),
+        ("just words", "must contain NAME: VALUES"),
+        ("learning_rate: {low: 1}", "has low, high and optionally log"),
         ("learning_rate: {low: 2, high: 1}", "must go up"),
         ("learning_rate: {low: 0, high: 1, log: true}", "must start above 0"),
         ("learning_rate: {low: little, high: 1}", "low must be a number, not 'little'"),
-        ("learning_rate: []", "nothing to choose from"),
+        ("learning_rate: []", "is an empty list"),
         ("learning_rate: fast", "learning_rate cannot be 'fast'"),
         ("reward: money", "reward must be stage_cost or score"),
         ("total_timesteps: 100", "not to be searched"),
@@ -371,7 +371,7 @@ def test_a_study_is_of_one_task_and_a_folder_of_one_study(capsys, monkeypatch, s
     flags = ["--study", "mine", "--trials", "1"]
     assert tune.main(["ppo", *flags]) == 0
     capsys.readouterr()
-    assert "'mine' in runs/tune/mine/journal.log is of another task: its system" in one_error(
+    assert "'mine' in runs/tune/mine/journal.log has another task: its system" in one_error(
         capsys, ["ppo", *flags, "--system", "van_der_pol"]
     )
     assert "its states is 200, not 9" in one_error(capsys, ["ppo", *flags, "--states", "9"])
@@ -385,9 +385,9 @@ def test_a_start_is_kept_by_its_own_name(folder, monkeypatch):
     (folder / "runs").mkdir()
     (folder / "runs" / "one").mkdir()
     (folder / "runs" / "latest").symlink_to("one")
-    assert tune_grpo._lasting("runs/latest") == "runs/one"
-    assert tune_grpo._lasting(str(folder / "runs" / "one")) == "runs/one"
-    assert tune_grpo._lasting("org/model") == "org/model"
+    assert tune_grpo._permanent_name("runs/latest") == "runs/one"
+    assert tune_grpo._permanent_name(str(folder / "runs" / "one")) == "runs/one"
+    assert tune_grpo._permanent_name("org/model") == "org/model"
 
 
 # -- imports -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The controllers themselves: LQR, the optimum, the best reward, MPC."""
+"""The controllers: LQR, the optimum, the best reward, MPC."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_lqr_succeeds_everywhere_on_the_default_settings(name):
     assert score(trajectories).total.mean() > 150
 
 
-def test_a_hard_double_integrator_is_one_where_lqr_breaks_bounds_that_can_be_kept():
+def test_on_the_hard_double_integrator_lqr_violates_feasible_bounds():
     system = get_system("double_integrator_hard")
     x0 = sample_states(system, 60)
     assert (measure(simulate_feedback(system, x0, lqr(system)[0])).violations > 0).mean() > 0.25
@@ -129,7 +129,7 @@ def test_no_plan_that_keeps_the_bounds_beats_the_optimum(system):
         assert np.nanmin(ratio) > 1 - 1e-7
 
 
-def test_an_optimum_says_what_it_is(monkeypatch, tmp_path):
+def test_an_optimum_has_a_status(monkeypatch, tmp_path):
     system = get_system("van_der_pol_hard")
     corner = optimum.solve(system, [2.0, 2.0])
     assert corner.status == "infeasible"

@@ -27,7 +27,7 @@ def test_a_comparison_repeats_and_says_what_it_skipped(tmp_path, capsys):
     assert first.out == again.out
     assert "seed 0" in first.out
     assert "PPO was skipped: train it with `python -m baselines.ppo --system double_integrator`." in first.out
-    for title in ("J/J*, bounds kept", "of best reward %", "MPC - LQR", "true mass=1.5: J/J*", "x1.2: success %"):
+    for title in ("J/J*, feasible", "of best reward %", "MPC - LQR", "true mass=1.5: J/J*", "x1.2: success %"):
         assert title in first.out
     assert "time per decision" in first.err
     report = json.loads((tmp_path / "a" / "comparison_double_integrator.json").read_text())
@@ -96,7 +96,8 @@ def test_a_killed_ppo_run_ends_with_the_same_weights(tmp_path):
     settings = ppo.settings_for(system, **SMALL)
     whole = ppo.train(system, 3, settings, tmp_path / "whole", progress=False)
     code = (
-        "import sys; from pathlib import Path; from baselines.controllers import ppo; from control_envs import get_system\n"
+        "import sys; from pathlib import Path\n"
+        "from baselines.controllers import ppo; from control_envs import get_system\n"
         f"s = get_system('double_integrator'); set = ppo.settings_for(s, **{SMALL!r})\n"
         "ppo.train(s, 3, set, Path(sys.argv[1]), progress=False)"
     )

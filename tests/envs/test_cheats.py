@@ -1,4 +1,4 @@
-"""The reward cannot be fooled: what looks like control and is none scores below it."""
+"""Reward hacking: plans that only look like control score below LQR."""
 
 import numpy as np
 import pytest

@@ -55,7 +55,7 @@ def test_compiled_scores_are_the_scores(name):
     assert score_completions(system, x0[:1], [""], compiled=True).total.tolist() == [-10]
 
 
-def test_what_diverges_is_held_alike():
+def test_diverged_trajectories_are_clamped_alike():
     system = SYSTEMS["van_der_pol"].replace(x_bounds=60.0, x0_bounds=50.0, dt=0.3)
     x0 = system.sample_x0(np.random.default_rng(0), 20)
     texts = [format_completion(np.full((system.horizon, 1), 5.0))] * 20
@@ -66,7 +66,7 @@ def test_what_diverges_is_held_alike():
 
 
 def everything(pair, k):
-    """All that can be compiled, in one function."""
+    """All operations that can be compiled, in one function."""
     a, b = pair
     chosen = np.select([a < -1, a < 1], [b, np.full(np.shape(a), 2.0)], np.sqrt(np.abs(a)))
     near = np.logical_or(a <= b, a > k)
@@ -124,7 +124,7 @@ def test_functions_of_math_are_numpys_up_to_rounding():
 
 
 @pytest.mark.parametrize("bad", [np.sort, lambda x: x if x > 0 else -x, np.add.reduce])
-def test_what_cannot_be_compiled_is_said(bad):
+def test_what_cannot_be_compiled_is_reported(bad):
     with pytest.raises(TypeError, match="cannot be compiled"):
         fused(lambda rows: (bad(rows[0]),), (0,))
 

@@ -84,7 +84,7 @@ def test_a_text_without_a_plan(name, text, verdict, reward):
 
 @pytest.mark.parametrize("name", TEXT)
 def test_replanning_with_feedback_is_feedback(name):
-    """One control of each plan: an LQR that plans anew from each prompted state flies the closed loop."""
+    """One control of each plan: LQR that replans from each state in the prompt is the closed loop."""
     env = gym.make(name, replan_every=1)
     system = env.unwrapped.system
     K, _ = lqr(system)
@@ -107,7 +107,7 @@ def test_replanning_in_pieces_that_do_not_divide_the_horizon():
     assert ends == [False, False, True]
 
 
-def test_an_answer_that_fails_while_replanning_takes_that_answers_score():
+def test_a_text_without_a_plan_while_replanning_gets_its_own_score():
     env = gym.make("DoubleIntegratorText-v0", replan_every=10)
     env.reset(seed=0)
     first = env.step(format_completion(np.zeros((50, 1))))[1]
@@ -206,7 +206,7 @@ def test_bad_actions():
             env.step(action)
 
 
-def test_a_finished_flight_wants_a_reset():
+def test_a_finished_episode_needs_a_reset():
     env = gym.make("DoubleIntegratorText-v0").unwrapped
     with pytest.raises(gym.error.ResetNeeded):
         env.step("x")

@@ -118,7 +118,7 @@ def test_the_double_integrators_prompt_word_for_word():
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
-def test_the_prompt_tells_the_whole_state(a, b):
+def test_the_prompt_contains_the_whole_state(a, b):
     prompt = format_prompt(get_system("double_integrator"), [a, b])
     position, velocity = prompt.partition("position=")[2].split(" to the origin")[0].split(", velocity=")
     assert (float(position), float(velocity)) == (a, b)

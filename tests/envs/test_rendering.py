@@ -83,7 +83,7 @@ def test_a_frame_is_the_same_whatever_was_drawn_before():
     np.testing.assert_array_equal(rolled_out(used, 7).render(), fresh)
 
 
-def test_a_diverged_flight_is_drawn():
+def test_a_diverged_trajectory_is_drawn():
     env = TextControlEnv("van_der_pol", render_mode="rgb_array", horizon=100)
     env.reset(options={"x0": [1.5, 1.5]})
     env.step(format_completion(np.full((100, 1), 5.0)))

@@ -72,7 +72,7 @@ def test_batch_shapes(system, batch):
     assert trajectory.u.shape == (*batch, 7, system.m)
 
 
-def test_a_batch_flies_as_its_rows_alone(system):
+def test_a_batch_is_simulated_as_its_rows_alone(system):
     x, _ = random_points(system, 9)
     u = np.random.default_rng(1).uniform(-9, 9, size=(9, 12, system.m))
     together = simulate(system, x, u)
@@ -96,7 +96,7 @@ def test_same_field_on_casadi(system):
 
 
 @given(seed=st.integers(0, 2**32 - 1), decimals=st.integers(1, 4))
-def test_initial_states_are_what_their_text_says(seed, decimals):
+def test_initial_states_equal_their_printed_values(seed, decimals):
     for system in SYSTEMS.values():
         x0 = system.sample_x0(np.random.default_rng(seed), 20, decimals)
         assert np.all(x0 >= system.x0_bounds[:, 0])
@@ -190,7 +190,7 @@ def test_unknown_plant_names_the_nearest():
     assert get_system("van_der_pol", mu=2.0).params == {"mu": 2.0}
 
 
-def test_an_angle_is_brought_back_and_a_full_turn_is_no_distance():
+def test_angles_are_wrapped_and_a_full_turn_is_distance_zero():
     system = get_system("upright_pendulum")
     push = np.full((system.horizon, 1), system.u_bounds[0, 1])
     trajectory = simulate(system, [1.4, 1.9], push)  # falls over, all the way round
@@ -200,7 +200,7 @@ def test_an_angle_is_brought_back_and_a_full_turn_is_no_distance():
     np.testing.assert_allclose(turned.x[1:], simulate(system, [0.3, 0.1], push).x[1:], atol=1e-9)
     stepped = RunningTrajectories(system, np.array([[1.4, 1.9]]))
     for u in push:
-        stepped.rollout(u[None])
+        stepped.step(u[None])
     np.testing.assert_allclose(stepped.observation()[0], trajectory.x[-1], atol=1e-9)
     with pytest.raises(ValueError, match="within"):
         system.replace(x_bounds=4.0)

@@ -62,7 +62,7 @@ def test_make_vec_gives_the_batch_and_starts_anew():
     assert isinstance(gym.make_vec(env_id(name), num_envs=2), gym.vector.VectorEnv)
 
 
-def test_a_diverged_flight_is_held_as_the_simulator_holds_it():
+def test_a_diverged_trajectory_is_clamped_as_in_the_simulator():
     envs = BatchedControlEnv(2, "van_der_pol", u_bounds=500.0, action_units="physical")
     x0 = np.array([[1.9, 1.9], [0.1, 0.1]])
     envs.reset(options={"x0": x0})

@@ -72,7 +72,7 @@ def test_every_room_is_on_the_page_and_imports_only_rooms_below():
         if room not in levels:
             continue  # a command, or the package itself
         for other in imports(path, known):
-            if other.split(".")[0] != package or f"{package}/{(other.split('.') + [''])[1]}" == room:
+            if other.split(".")[0] != package or f"{package}/{[*other.split('.'), ''][1]}" == room:
                 continue
             below = levels.get(f"{package}/{other.split('.')[1]}") if "." in other else None
             assert below is not None, f"{path} imports {other}, which is no room"
@@ -85,7 +85,7 @@ def test_no_files_import_each_other():
     order.prepare()  # raises CycleError, which names the circle
 
 
-def test_the_top_of_the_agent_holds_commands_and_public_paths_alone():
+def test_the_top_of_the_agent_contains_only_commands_and_public_paths():
     public = {"__init__", "policy", "trl_rewards"}
     for path in (ROOT / "llm_agent").glob("*.py"):
         text = path.read_text()

@@ -19,7 +19,7 @@ from browsing import browser  # noqa: F401
 from control_envs import REWARDS, SYSTEMS, env_id
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING")), *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run in CI: "  # the first line of a block that trains for long, needs a GPU or the outside
@@ -119,6 +119,11 @@ def test_commands_and_their_flags_exist():
         if flags:
             unknown = flags - known_flags(module, words)
             assert not unknown, f"{page}: {module} has no {', '.join(unknown)}"
+
+
+def test_the_picture_of_the_rooms_is_drawn_from_the_page():
+    drawn = runpy.run_path(str(ROOT / "docs" / "generate" / "architecture.py"))
+    assert drawn["PICTURE"].read_text() == drawn["drawing"](drawn["PAGE"].read_text())
 
 
 def test_relative_links_lead_to_files():

@@ -1,4 +1,4 @@
-"""Names that README and docs of version 0.1 told people to import: each warns, and is what it was."""
+"""Import paths of version 0.1's README and docs: each still works and warns."""
 
 import importlib
 import subprocess
@@ -41,7 +41,7 @@ def test_old_names_of_the_comparison_warn():
         assert found is getattr(baselines.evaluation, new)
 
 
-def test_a_script_with_an_old_import_is_told_where():
+def test_a_script_with_an_old_import_gets_the_new_path():
     code = "from baselines.lqr import lqr"
     done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True)
     assert "<string>:1: DeprecationWarning: baselines.lqr is now baselines.controllers.lqr" in done.stderr

@@ -1,4 +1,4 @@
-// What the server tells, one JSON object a line, as it comes.
+// The events that the server streams, one JSON object a line, each as soon as its line is complete.
 
 export async function* events(url, signal) {
   const response = await fetch(url, { signal });

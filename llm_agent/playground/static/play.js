@@ -1,4 +1,4 @@
-// The page: an initial state in, the model's text and the trajectories out.
+// The page: reads an initial state, shows the model's text and the trajectories.
 
 import { Courses } from "./courses.js";
 import { events } from "./events.js";
@@ -7,41 +7,41 @@ import { POLICIES, swatch } from "./svg.js";
 
 const NO_PLAN = {
   missing_tags: "there is no <CONTROLS>...</CONTROLS> in it",
-  duplicate_answer: "it answers more than once",
-  empty: "nothing stands between the tags",
+  duplicate_answer: "it holds more than one answer",
+  empty: "there is nothing between the tags",
   not_a_number: "something between the tags is not a number",
   non_finite: "a number in it is not finite",
   wrong_count: "it has too few numbers or too many",
-  too_long: "it is too long to be read",
+  too_long: "it is longer than the parser accepts",
 };
 const $ = (id) => document.getElementById(id);
 const fixed = (value, decimals) => (value === null ? "\u2013" : value.toFixed(decimals).replace("-", "\u2212"));
 
 let plants = [], plant = null, state = [], plane = null, courses = null;
-let rulers = []; // what LQR and MPC did
-let asked = null; // what ends the question that is being answered
-let waiting = null; // the timer of one that is about to be asked
+let baselines = []; // the trajectories of LQR and MPC
+let request = null; // the AbortController of the running problem
+let timer = null; // of a problem that starts soon
 
-// -- choosing ---------------------------------------------------------------------------------------------------
+// -- inputs -----------------------------------------------------------------------------------------------------
 
 function choosePlant(name) {
   drop();
-  plant = plants.find((one) => one.name === name);
+  plant = plants.find((candidate) => candidate.name === name);
   $("equation").textContent = plant.equation;
   $("model").textContent = `(${plant.model})`;
   const flat = plant.state_names.length === 2;
   $("plane").hidden = $("key").hidden = !flat;
   $("hint").textContent = flat
-    ? "Drag the handle, click in the box, or move the handle by arrow keys (finely with Shift)."
-    : "The initial state as numbers; a picture of the plane needs a plant with two states.";
-  plane = flat ? new Plane($("plane"), plant, { taken: drop, moved: moveTo, released: (wait = 0) => ask(wait) }) : null;
+    ? "Drag the handle, click in the plane, or use the arrow keys (Shift for small steps)."
+    : "Type the initial state. The phase plane is drawn for plants with two states only.";
+  plane = flat ? new Plane($("plane"), plant, { taken: drop, moved: moveTo, released: (wait = 0) => start(wait) }) : null;
   courses = new Courses($("courses"), plant);
   $("states").replaceChildren(...plant.state_names.map(makeInput));
   legend();
   $("prompt").textContent = $("note").textContent = "";
   fillTable([null, null, null]);
   moveTo(plant.x0_bounds.map(([low, high], i) => low + (i % 2 ? 0.35 : 0.8) * (high - low)));
-  ask();
+  start();
 }
 
 function makeInput(name, i) {
@@ -62,11 +62,11 @@ function useInputs() {
   if (!$("numbers").reportValidity()) return;
   drop();
   moveTo(inputs().map((input) => input.valueAsNumber));
-  ask();
+  start();
 }
 
-function moveTo(given) {
-  state = given.map((value, i) => {
+function moveTo(values) {
+  state = values.map((value, i) => {
     const [low, high] = plant.x_bounds[i];
     return Math.round(100 * Math.max(low, Math.min(high, value))) / 100 + 0;
   });
@@ -83,54 +83,54 @@ function legend() {
   }));
 }
 
-// -- asking -----------------------------------------------------------------------------------------------------
+// -- running ----------------------------------------------------------------------------------------------------
 
 function drop() {
-  clearTimeout(waiting);
-  asked?.abort();
+  clearTimeout(timer);
+  request?.abort();
   document.body.classList.add("stale");
 }
 
-function ask(wait = 0) {
-  clearTimeout(waiting);
-  waiting = setTimeout(fly, wait);
+function start(wait = 0) {
+  clearTimeout(timer);
+  timer = setTimeout(run, wait);
 }
 
-async function fly() {
-  const mine = (asked = new AbortController());
+async function run() {
+  const own = (request = new AbortController());
   $("text").replaceChildren();
   $("text").classList.add("busy");
-  say("Writing");
+  say("Generating");
   try {
     const query = new URLSearchParams({
       system: plant.name, x0: state.join(","), decoding: $("decoding").value, seed: $("seed").value || 0,
     });
-    for await (const event of events(`/fly?${query}`, mine.signal)) {
-      if (mine !== asked) return;
-      told[event.event]?.(event);
+    for await (const event of events(`/run?${query}`, own.signal)) {
+      if (own !== request) return;
+      handlers[event.event]?.(event);
     }
   } catch (error) {
-    if (mine.signal.aborted) return;
+    if (own.signal.aborted) return;
     say(`No answer: ${error.message}. Is the command still running?`, "bad");
   }
-  if (mine === asked) $("text").classList.remove("busy");
+  if (own === request) $("text").classList.remove("busy");
 }
 
-// -- telling ----------------------------------------------------------------------------------------------------
+// -- showing ----------------------------------------------------------------------------------------------------
 
-const told = {
+const handlers = {
   problem(event) {
     document.body.classList.remove("stale");
     $("prompt").textContent = event.prompt;
-    rulers = event.trajectories;
+    baselines = event.trajectories;
     draw("model", null);
-    rulers.forEach((trajectory, i) => draw(POLICIES[i + 1], trajectory.x && trajectory));
+    baselines.forEach((trajectory, i) => draw(POLICIES[i + 1], trajectory.x && trajectory));
     $("note").textContent = [
-      event.best_cost === null ? "No plan that keeps the bounds was found from here, so that there is no J*." : "",
-      plant.made_for ? "" : `No shipped model was trained on this plant: ${plant.model} knows one like it.`,
+      event.best_cost === null ? "No plan that keeps the bounds was found from this initial state, so there is no J*." : "",
+      plant.made_for ? "" : `No shipped model was trained on this plant; ${plant.model} is used instead.`,
     ].join(" ").trim();
     $("caption").textContent = `From ${plant.state_names.map((name, i) => `${name} ${fixed(state[i], 2)}`).join(", ")}`;
-    fillTable([null, ...rulers]);
+    fillTable([null, ...baselines]);
   },
   text(event) {
     write(event.text);
@@ -138,11 +138,11 @@ const told = {
   },
   outcome({ trajectory }) {
     draw("model", trajectory.x && trajectory);
-    fillTable([trajectory, ...rulers]);
+    fillTable([trajectory, ...baselines]);
     judge(trajectory);
   },
   dropped() {
-    say("Dropped: another page has asked. Fly asks again.", "bad");
+    say("Stopped: another page started a problem. Press Run to start this one again.", "bad");
   },
   error(event) {
     say(event.message, "bad");
@@ -175,18 +175,18 @@ function say(text, kind = "") {
 
 function judge(trajectory) {
   if (!trajectory.answered) {
-    say(`The text holds no plan (${trajectory.verdict}): ${NO_PLAN[trajectory.verdict] ?? "it cannot be read"}.`, "bad");
+    say(`The text holds no plan (${trajectory.verdict}): ${NO_PLAN[trajectory.verdict] ?? "it cannot be parsed"}.`, "bad");
   } else if (trajectory.success) {
-    const regret = trajectory.cost_ratio === null ? "" : `, at ${fixed(100 * Math.max(0, trajectory.cost_ratio - 1), 1)} % above the least cost`;
-    say(`Success: it comes to the origin within the bounds${regret}.`, "good");
+    const regret = trajectory.cost_ratio === null ? "" : `, ${fixed(100 * Math.max(0, trajectory.cost_ratio - 1), 1)} % above the least cost`;
+    say(`Success: the trajectory reaches the origin within the bounds${regret}.`, "good");
   } else {
-    say(`No success: ${failure(trajectory)}.`, "bad");
+    say(`No success: the trajectory ${failure(trajectory)}.`, "bad");
   }
 }
 
 function failure(trajectory) {
-  const away = trajectory.final_error >= 0.1 ? `ends ${fixed(trajectory.final_error, 2)} from the origin` : "";
-  return [trajectory.violated ? "leaves the bounds" : "", away].filter(Boolean).join(" and ");
+  const distance = trajectory.final_error >= 0.1 ? `ends ${fixed(trajectory.final_error, 2)} from the origin` : "";
+  return [trajectory.violated ? "violates the bounds" : "", distance].filter(Boolean).join(" and ");
 }
 
 function fillTable(trajectories) {
@@ -211,21 +211,21 @@ function success(trajectory) {
   return trajectory.answered ? `\u2717 ${failure(trajectory)}` : `\u2717 ${trajectory.verdict}`;
 }
 
-// -- beginning --------------------------------------------------------------------------------------------------
+// -- loading the page -------------------------------------------------------------------------------------------
 
 async function begin() {
-  $("told").open = innerWidth > 640;
-  const { plants: known, chosen } = await (await fetch("/plants")).json();
-  plants = known;
+  $("details").open = innerWidth > 640;
+  const { plants: described, chosen } = await (await fetch("/plants")).json();
+  plants = described;
   $("system").replaceChildren(...plants.map(({ name, title }) => new Option(name.endsWith("_hard") ? `${title}, hard` : title, name)));
   $("system").value = chosen;
   $("system").addEventListener("change", () => choosePlant($("system").value));
   $("decoding").addEventListener("change", () => {
     $("seed-label").hidden = $("decoding").value === "greedy";
     drop();
-    ask();
+    start();
   });
-  $("seed").addEventListener("change", () => $("seed").checkValidity() && (drop(), ask()));
+  $("seed").addEventListener("change", () => $("seed").checkValidity() && (drop(), start()));
   $("numbers").addEventListener("submit", (event) => {
     event.preventDefault();
     useInputs();
@@ -233,9 +233,9 @@ async function begin() {
   $("random").addEventListener("click", () => {
     drop();
     moveTo(plant.x0_bounds.map(([low, high]) => low + Math.random() * (high - low)));
-    ask();
+    start();
   });
   choosePlant(chosen);
 }
 
-begin().catch((error) => say(`The page cannot begin: ${error.message}`, "bad"));
+begin().catch((error) => say(`The page cannot start: ${error.message}`, "bad"));

@@ -1,6 +1,6 @@
-// Small means of drawing, shared by the pictures.
+// Helpers that draw SVG, shared by the plots.
 
-export const POLICIES = ["model", "lqr", "mpc"]; // classes of lines; the model's is drawn last, on top
+export const POLICIES = ["model", "lqr", "mpc"]; // CSS classes of the lines; the model's line is drawn last, on top
 
 export function element(name, attributes = {}, parent = null, text = null) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -12,18 +12,18 @@ export function element(name, attributes = {}, parent = null, text = null) {
 
 export function scale([low, high], [first, last]) {
   const map = (value) => first + ((value - low) / (high - low)) * (last - first);
-  map.invert = (at) => low + ((at - first) / (last - first)) * (high - low);
+  map.invert = (pixel) => low + ((pixel - first) / (last - first)) * (high - low);
   return map;
 }
 
-// Round numbers in a range, about as many as asked for.
+// Round numbers in a range, about `count` of them.
 export function ticks([low, high], count = 4) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= rough);
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
-  return found;
+  const values = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) values.push(k * step);
+  return values;
 }
 
 export const short = (value) => String(+value.toPrecision(3)).replace("-", "\u2212");
@@ -33,7 +33,7 @@ export function path(points) {
 }
 
 export function swatch(policy) {
-  const picture = element("svg", { viewBox: "0 0 34 10", class: "swatch", "aria-hidden": "true" });
-  element("path", { d: "M2 5H32", class: `trajectory ${policy}` }, picture);
-  return picture;
+  const svg = element("svg", { viewBox: "0 0 34 10", class: "swatch", "aria-hidden": "true" });
+  element("path", { d: "M2 5H32", class: `trajectory ${policy}` }, svg);
+  return svg;
 }
