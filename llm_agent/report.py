@@ -30,16 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--pictures", action="store_true", help="copy the run's pictures to docs/pictures and link them"
     )
+    parser.add_argument("--short", action="store_true", help="with --into: the short table alone")
     args = parser.parse_args(argv)
-    if args.pictures and not args.into:
-        parser.error("--pictures needs --into PAGE")
+    for flag in ("pictures", "short"):
+        if getattr(args, flag) and not args.into:
+            parser.error(f"--{flag} needs --into PAGE")
     if args.into and (len(args.runs) > 1 or args.output):
         parser.error("--into takes one run and no --output")
 
     def work() -> None:
         runs = [RunFolder.open(run) for run in args.runs]
         if args.into:
-            text = summarise_run(runs[0])
+            text = summarise_run(runs[0], args.short)
             pictures = copy_pictures(runs[0], args.into) if args.pictures else ""
             return insert(args.into, args.marker, text + "\n\n" + pictures)
         from llm_agent.reporting.page import write_page

@@ -28,9 +28,9 @@ def to_markdown(report: dict[str, Any]) -> str:
     if stated:
         lqr = ", ".join(f"{g:.1f}" for g in np.ravel(report["lqr_gains"]))
         text += (
-            f"\nThe feedback gains that the reasoning states (LQR's are {lqr}), and what they would earn if the controls "
-            "were computed from them exactly. Rounded: the plan is computed in full precision, then rounded to two "
-            "decimals. Exact: each control is rounded before the next is computed.\n\n"
+            f"\nThe feedback gains that the reasoning states (LQR's are {lqr}), and what they would earn if the "
+            "controls were computed from them exactly. Rounded: the plan is computed in full precision, then rounded "
+            "to two decimals. Exact: each control is rounded before the next is computed.\n\n"
             f"{table(HEAD, [[name, *_gain_cells(gains)] for name, gains in stated.items()])}\n"
         )
     return text

@@ -67,8 +67,9 @@ class ControlEnvironment:
         self._env.reset(options=None if x0 is None else {"x0": x0})
         self._return, self._over = 0.0, False
 
+    # The model reads this docstring as the description of the tool: a change in it changes the prompt.
     def play(self, controls: list[float]) -> str:
-        """Plays the next controls, one every time step, and returns the state that they lead to.
+        """Plays the next controls, one every time step, and tells the state that they lead to.
 
         Args:
             controls: The next controls in the order of time; for a plant with several, all of one step and then all of

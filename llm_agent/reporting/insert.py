@@ -48,11 +48,13 @@ def summarise_run(run: RunFolder, short: bool = False) -> str:
 
 
 def copy_pictures(run: RunFolder, page: Path) -> str:
-    """Copies a run's pictures to docs/pictures beside the page; returns the Markdown that shows them."""
-    folder = page.parent / "docs" / "pictures"
+    """Copies a run's pictures into docs/pictures; returns the Markdown that shows them on the page."""
+    docs = page.parent if page.resolve().parent.name == "docs" else page.parent / "docs"
+    folder = docs / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
     for picture in sorted(run.path.glob("*.png")):
         shutil.copy(picture, folder / picture.name)
-        shown.append(f"![{picture.stem.replace('_', ' ')}](docs/pictures/{picture.name})")
+        link = (folder / picture.name).relative_to(page.parent).as_posix()
+        shown.append(f"![{picture.stem.replace('_', ' ')}]({link})")
     return "\n\n".join(shown)

@@ -193,7 +193,7 @@ def test_stated_gains_are_rolled_out_exactly_beside_the_written_plan(plant):
     assert weak["rounded"] == exact["rounded"]
     assert 0.2 < exact["exact"]["reward_1.3"] - exact["rounded"]["reward_1.3"] < 2  # rounding adds up, unanswered
     assert weak["written"]["reward_1.3"] < exact["written"]["reward_1.3"] - 1
-    assert "| weak greedy" in to_markdown(report).partition("laws that the reasoning states")[2]
+    assert "| weak greedy" in to_markdown(report).partition("gains that the reasoning states")[2]
 
 
 def test_statistics():

@@ -64,7 +64,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(folder, fini
     )
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "go on with --resume --output-dir" in done.stderr.splitlines()[-1]
+    assert "continue with --resume --output-dir" in done.stderr.splitlines()[-1]
     assert not list((folder / "run").rglob(".part-*"))
     assert train_grpo.main(["--resume", "--output-dir", "run"]) == 0
     for name in ("grpo/model.safetensors", "metrics.jsonl"):

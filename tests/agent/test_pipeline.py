@@ -172,7 +172,21 @@ def test_a_run_is_written_into_a_page(main_job, tmp_path):
     assert text.endswith("\nbelow\n")
     assert "old" not in text
     assert "| LQR " in text
+    assert "](docs/pictures/training.png)" in text
     assert (tmp_path / "docs" / "pictures" / "training.png").exists()
+
+
+def test_a_page_of_the_docs_and_a_headline_are_written_too(main_job, tmp_path):
+    run, _ = main_job
+    page = tmp_path / "docs" / "results.md"
+    page.parent.mkdir()
+    page.write_text("<!-- begin: headline -->\n<!-- end: headline -->\n")
+    flags = ["--into", str(page), "--marker", "headline", "--short", "--pictures"]
+    assert report.main([str(run.path), *flags]) == 0
+    assert "](pictures/training.png)" in page.read_text()
+    assert (page.parent / "pictures" / "training.png").exists()
+    assert "| policy " in page.read_text()
+    assert "settling time" not in page.read_text()
 
 
 def test_grpo_starts_from_another_runs_model(main_job, grpo):

@@ -100,4 +100,4 @@ def test_grpo_controls_by_tool_calls(tmp_path, monkeypatch):
     (row,) = [row for row in trainer.state.log_history if "reward" in row]
     assert row["tools/call_frequency"] == 1
     assert row["tools/failure_frequency"] == 0
-    assert row["rewards/Trajectory/mean"] > 50
+    assert row["rewards/ControlEnvironment/mean"] > 50

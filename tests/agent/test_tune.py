@@ -256,7 +256,7 @@ def test_ctrl_c_ends_with_what_was_found(capsys, monkeypatch):
     assert tune.main(search_ppo(trials=9)) == 130
     captured = capsys.readouterr()
     assert "best of 2 complete trials: trial 1, 1" in captured.out
-    assert captured.err == "stopped: the same command goes on with the study\n"
+    assert captured.err == "stopped: run the same command to continue the study\n"
     assert states(load()) == ["COMPLETE", "COMPLETE", "FAIL"]
     assert os.path.exists("runs/tune/ppo-double_integrator/best.yaml")
 
@@ -334,7 +334,7 @@ def test_bad_flags_get_one_line(argv, said, capsys):
         ("learning_rate: []", "is an empty list"),
         ("learning_rate: fast", "learning_rate cannot be 'fast'"),
         ("reward: money", "reward must be stage_cost or score"),
-        ("total_timesteps: 100", "not to be searched"),
+        ("total_timesteps: 100", "cannot be searched"),
     ],
 )
 def test_a_bad_space_gets_one_line(text, said, capsys, folder):
