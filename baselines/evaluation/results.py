@@ -47,6 +47,11 @@ class Result:
     seconds_per_decision: float
     controller: Controller
 
+    @property
+    def completions(self) -> Sequence[str]:
+        """A text policy's completions, one for each initial state; empty for any other policy."""
+        return getattr(self.controller, "completions", ())  # a controller of your own need not have any
+
 
 def evaluate(
     policy: Policy,

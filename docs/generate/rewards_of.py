@@ -3,8 +3,9 @@
 import inspect
 import re
 
-from control_envs import REWARDS, Trajectory, rewards, score
+from control_envs import REWARDS, Trajectory, score
 from control_envs.rewards import DEFAULT_VERSION, RewardSpec
+from control_envs.rewards import versions as rewards
 from control_envs.utils.tables import table
 
 
@@ -63,7 +64,7 @@ def first_line(function) -> str:
 
 
 def history() -> str:
-    """The version history in the docstring of `control_envs.rewards`, as a list."""
+    """The version history in the docstring of `control_envs.rewards.versions`, as a list."""
     text = inspect.getdoc(rewards).partition("Version history\n")[2]
     entries = re.findall(r"^ {4}(\d+\.\d+) +(.*(?:\n {9}.*)*)", text, re.MULTILINE)
     return "\n".join(f"- **{version}** {' '.join(words.split())}" for version, words in entries)

@@ -12,7 +12,7 @@ from baselines.evaluation.comparison import STATES, Comparison, ComparisonResult
 from control_envs import System, get_system
 from control_envs.utils.files import locked, write_json, write_text
 from control_envs.utils.optional import need
-from llm_agent.evaluation.gains import completions_of, stated_gains
+from llm_agent.evaluation.gains import stated_gains
 from llm_agent.evaluation.markdown import to_markdown
 from llm_agent.evaluation.models import run_models
 from llm_agent.evaluation.trajectories import FILE, write_trajectories
@@ -55,7 +55,7 @@ def evaluate_policies(
         texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured, best_of=best_of)
         policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
-    comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if completions_of(r)}
+    comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if r.completions}
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
     return comparison
 

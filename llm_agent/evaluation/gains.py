@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,7 @@ from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 from llm_agent.data.reasoning import parse_gains
 
-__all__ = ["completions_of", "stated_gains"]
-
-
-def completions_of(result: Result) -> Sequence[str]:
-    """A language model's completions, one for each initial state; empty for any other policy."""
-    return result.controller.completions
+__all__ = ["stated_gains"]
 
 
 def stated_gains(result: Result) -> dict[str, Any] | None:
@@ -35,7 +29,7 @@ def stated_gains(result: Result) -> dict[str, Any] | None:
         afterwards, so that no control corrects for the rounding of earlier ones.
     """
     system = result.trajectories.system
-    parsed = [parse_gains(completion, system.n, system.m) for completion in completions_of(result)]
+    parsed = [parse_gains(completion, system.n, system.m) for completion in result.completions]
     stated = [i for i, K in enumerate(parsed) if K is not None]
     if not stated:
         return None

@@ -41,7 +41,7 @@ def write_trajectories(path: Path, comparisons: Mapping[str, ComparisonResult]) 
 
 def _rows(system: str, x0: Array, result: Result) -> list[dict[str, Any]]:
     verdicts = result.controller.verdicts
-    completions: Sequence[str | None] = result.controller.completions or [None] * len(x0)
+    completions: Sequence[str | None] = result.completions or [None] * len(x0)
     return [
         {
             "system": system,

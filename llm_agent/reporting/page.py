@@ -294,8 +294,8 @@ def samples(data: PlantData, result: Any, picked: Sequence[int]) -> list[dict[st
             "title": f"{result.name}, {why}: {_state(data, i)}",
             "facts": [(name, text) for name, text in _facts(result, i).items()],
             "prompt": format_prompt(data.system, data.x0[i], DECIMALS),
-            "completion": result.controller.completions[i][:LONGEST],
-            "cut": len(result.controller.completions[i]) > LONGEST,
+            "completion": result.completions[i][:LONGEST],
+            "cut": len(result.completions[i]) > LONGEST,
         }
         for i, why in wanted.items()
     ]

@@ -94,7 +94,7 @@ def test_a_page_shows_the_run(runs, pages):
         "Reward terms",
         "What drives the advantage",
         "Cost over initial states",
-        "Worst states of GRPO greedy",
+        "Worst initial states of GRPO greedy",
     ):
         assert part in text
     for term in ("terminal", "progress", "efficiency"):
@@ -136,7 +136,7 @@ def test_a_run_without_trajectories_still_has_a_page(runs, tmp_path, capsys):
     (folder / FILE).unlink()
     assert report.main([str(folder)]) == 0
     text = (folder / "report.html").read_text()
-    assert "The trajectories themselves are not on record" in text
+    assert "This run has no evaluation.parquet" in text
     assert "GRPO greedy" in text
 
 
@@ -198,7 +198,7 @@ def test_the_worst_states_are_those_without_a_plan_then_those_out_of_bounds():
     values["cost_ratio"] = np.linspace(1.0, 2.0, 20)
     values["violated"] = np.where(np.arange(20) == 4, 1.0, 0.0)
     answered = np.arange(20) != 7
-    changed = type(result)(**{**vars(result), "values": values, "answered": answered})
+    changed = type(result)(**{**vars(result), "values": values, "valid": answered})
     assert worst(changed) == [7, 4, 19, 18, 17]
 
 

@@ -121,6 +121,11 @@ def test_commands_and_their_flags_exist():
             assert not unknown, f"{page}: {module} has no {', '.join(unknown)}"
 
 
+def test_the_history_of_the_rewards_is_on_the_environments_pages():
+    history = runpy.run_path(str(ROOT / "docs" / "generate" / "rewards_of.py"))["history"]()
+    assert all(f"- **{version}** " in history for version in REWARDS)
+
+
 def test_the_picture_of_the_rooms_is_drawn_from_the_page():
     drawn = runpy.run_path(str(ROOT / "docs" / "generate" / "architecture.py"))
     assert drawn["PICTURE"].read_text() == drawn["drawing"](drawn["PAGE"].read_text())
