@@ -139,8 +139,16 @@ class OptimalControlProblem:
         self._solve = _make_solver(solver, system, problem, equality)
 
     def solve(self, x: Array, guess: tuple[Array, Array] | None = None) -> Solution:
-        """Solves from state x (n,), starting the solver at ``guess``: states (N+1, n) and controls (N, m)."""
-        start = np.asarray(x, dtype=np.float64) / self.system.x_scale
+        """Solves from state x (n,), starting the solver at ``guess``: states (N+1, n) and controls (N, m).
+
+        Raises:
+            ValueError: x is not n finite numbers.
+        """
+        x, n = np.asarray(x, dtype=np.float64), self.system.n
+        if x.shape != (n,) or not np.all(np.isfinite(x)):
+            names = ", ".join(self.system.state_names)
+            raise ValueError(f"the state must be {n} finite numbers ({names}), not {x.tolist()}")
+        start = x / self.system.x_scale
         try:
             found = self._solve(x0=self._pack(x, guess), p=start, **self._bounds)
         except RuntimeError as error:  # the only error class of CasADi; raised by a QP plugin that fails
@@ -192,7 +200,13 @@ def _make_solver(name: str, system: System, problem: dict[str, Any], equality: l
         raise ValueError(
             f"CasADi has no solver {name!r}: give a QP plugin such as hpipm or an NLP plugin such as ipopt"
         )
-    options = {"print_time": False, "expand": True, "error_on_fail": False, **_OPTIONS.get(name, {})}
+    options = {
+        "print_time": False,
+        "expand": True,
+        "error_on_fail": False,
+        "show_eval_warnings": False,
+        **_OPTIONS.get(name, {}),
+    }
     if name == "fatrop":
         options |= {"structure_detection": "auto", "equality": equality}
     return ca.nlpsol("ocp", name, problem, options)

@@ -15,7 +15,7 @@ from control_envs.utils.types import Array
 __all__ = ["ANSWERS", "OK", "Controller", "Feedback", "OpenLoopController", "Policy"]
 
 OK = "ok"
-# Verdicts of valid trajectories. A trajectory with any other verdict is in no mean over trajectories.
+# Verdicts of valid trajectories. A trajectory with any other verdict counts in no mean over trajectories.
 ANSWERS = (OK, "soft")
 
 

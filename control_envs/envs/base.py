@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,12 +13,13 @@ from control_envs.dynamics.trajectory import Trajectory, simulate
 from control_envs.rewards import DEFAULT_VERSION, get_reward, score
 from control_envs.rewards.metrics import measure
 from control_envs.systems import System, get_system
+from control_envs.systems.checks import nearest_names
 from control_envs.utils.types import Array
 
 if TYPE_CHECKING:
     from control_envs.rendering.scene import Frames, Window
 
-__all__ = ["TrajectoryEnv", "checked_x0", "parse_state"]
+__all__ = ["TrajectoryEnv", "checked_options", "checked_x0", "parse_state"]
 
 Observation = TypeVar("Observation")
 Action = TypeVar("Action")
@@ -35,7 +37,10 @@ def checked_x0(system: System, given: Any, batch: int | None = None, name: str =
     Raises:
         ValueError: another shape, a number that is not finite, or a state outside the plant's bounds.
     """
-    x0 = np.array(given, dtype=np.float64)
+    try:
+        x0 = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        x0 = np.array(np.nan)  # refused below
     low, high = system.x_bounds.T
     shape = (system.n,) if batch is None else (batch, system.n)
     if x0.shape != shape or not np.all((low <= x0) & (x0 <= high)):  # NaN fails too
@@ -43,6 +48,24 @@ def checked_x0(system: System, given: Any, batch: int | None = None, name: str =
         actual = f", not {given!r}" if batch is None else ""
         raise ValueError(f"{name} must be {expected} finite numbers inside {system.x_bounds.tolist()}{actual}")
     return x0
+
+
+def checked_options(options: dict[str, Any] | None, known: Sequence[str] = ("x0",)) -> dict[str, Any]:
+    """The options of ``reset``; empty if there are none.
+
+    Args:
+        options: as given.
+        known: names of the options that there are.
+
+    Raises:
+        ValueError: ``options`` is not a dictionary, or names an option that there is not.
+    """
+    if not isinstance(options, dict | None):
+        raise ValueError(f"options must be a dictionary, such as {{'x0': ...}}, not {options!r}")
+    for name in options or {}:
+        if name not in known:
+            raise ValueError(f"reset has no option {name!r}.{nearest_names(str(name), set(known))}")
+    return options or {}
 
 
 def parse_state(system: System, text: str, name: str) -> Array:
@@ -122,7 +145,7 @@ class TrajectoryEnv(gym.Env[Observation, Action], Generic[Observation, Action]):
 
     def _start(self, seed: int | None, options: dict[str, Any] | None, decimals: int) -> dict[str, Any]:
         super().reset(seed=seed)
-        given = (options or {}).get("x0")
+        given = checked_options(options).get("x0")
         x0 = self.system.sample_x0(self.np_random, (), decimals) if given is None else checked_x0(self.system, given)
         no_controls = np.empty((0, self.system.m))
         self._trajectory = Trajectory(self.system, x0[None], no_controls, no_controls)

@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 from typing import Any
 
 from control_envs.systems.base import DIVERGED, TERMINAL_WEIGHT, System
+from control_envs.systems.checks import nearest_names
 
 ALL = "all"  # the value of --system for every plant
 
@@ -31,6 +32,9 @@ def get_system(system: str | System, **changes: Any) -> System:
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"there is no plant {system!r}.{hint} Known plants: {', '.join(SYSTEMS)}.")
         system = SYSTEMS[system]
+    for name in changes:
+        if name not in system.settings:
+            raise ValueError(f"{system.name} has no setting {name!r}.{nearest_names(name, set(system.settings))}")
     return system.replace(**changes) if changes else system
 
 

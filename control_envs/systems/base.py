@@ -36,6 +36,9 @@ DIVERGED = 1e6
 TERMINAL_WEIGHT = 5.0
 
 
+SETTINGS = ("dt", "horizon", "x_bounds", "u_bounds", "x0_bounds", "Q", "R")
+
+
 @dataclass(frozen=True, eq=False)
 class System:
     """A continuous-time plant x' = f(x, u) under zero-order hold, with n states and m controls.
@@ -153,6 +156,11 @@ class System:
         return any(self.params.get(word, 1.0) != 1.0 for word in re.findall(r"\w+", part))
 
     # -- variations --------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Names of what a user may change: ``gym.make`` and `get_system` take them as keyword arguments."""
+        return (*SETTINGS, *self.params)
 
     def replace(self, **changes: Any) -> System:
         """A copy with changed settings; plant parameters (``mu=2.0``) are passed by name.

@@ -54,7 +54,7 @@ class BestOf:
         return TextPolicy(self.name, self.system, lambda prompts: self._best(prompts, printed)).start(x0)
 
     def decisions(self, horizon: int) -> int:
-        """One: the whole plan."""
+        """1, since the whole plan is chosen at once."""
         return 1
 
     def _best(self, prompts: list[str], x0: Array) -> list[str]:

@@ -189,15 +189,15 @@ def _cost_map(figure: Any, result: Result, x0: Array) -> None:
     axes, system = figure.subplots(), result.trajectories.system
     edges, cells = grid(system, x0)
     regret = np.full((len(edges[1]) - 1, len(edges[0]) - 1), np.nan)
-    troubled = np.zeros_like(regret, dtype=bool)
+    problems = np.zeros_like(regret, dtype=bool)
     for column, row in {tuple(cell) for cell in cells.tolist()}:
         here = (cells == (column, row)).all(axis=1)
         ratios = result.values["cost_ratio"][here]
         if np.isfinite(ratios).any():
             regret[row, column] = np.log10(max(np.nanmean(ratios) - 1, LEAST_REGRET))
-        troubled[row, column] = (result.values["violated"][here] > 0).any() or not result.valid[here].all()
+        problems[row, column] = (result.values["violated"][here] > 0).any() or not result.valid[here].all()
     drawn = axes.pcolormesh(*edges, regret, vmin=-4, vmax=0.5, cmap="cividis", edgecolor="face", linewidth=0.2)
-    rows, columns = np.nonzero(troubled)
+    rows, columns = np.nonzero(problems)
     middles = [(edge[:-1] + edge[1:]) / 2 for edge in edges]
     axes.plot(middles[0][columns], middles[1][rows], "x", color=VIOLATED, markersize=5, markeredgewidth=1.6)
     bar = figure.colorbar(drawn, ax=axes, ticks=[-4, -3, -2, -1, 0], extend="both")

@@ -10,7 +10,7 @@ from control_envs.utils.optional import need
 def to_html(text: str) -> str:
     """Paragraphs, headings and tables, everything escaped; headings begin at level three.
 
-    Numbers stand to the right, and a table scrolls inside its own box where it is wider than the page.
+    Numbers are right-aligned, and a table scrolls inside its own box where it is wider than the page.
     """
     return "\n".join(_block(block) for block in re.split(r"\n\s*\n", text.strip()) if block.strip())
 

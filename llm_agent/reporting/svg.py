@@ -41,7 +41,7 @@ def svg(width: float, height: float, draw: Callable[[Any], None], label: str, fi
         width: in inches; the page scales it.
         height: in inches.
         draw: draws on the figure it is given.
-        label: what is said of it to those who cannot see it.
+        label: alternative text.
         fixed: margins that fit a plain curve, in half the time that it takes to fit them.
     """
     with need("matplotlib", "plots").rc_context({**_STYLE, "svg.hashsalt": label}):

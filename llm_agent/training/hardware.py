@@ -32,7 +32,7 @@ def hardware(begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def bf16_is_quicker() -> bool:
     """Measures whether this CPU multiplies bfloat16 clearly faster than float32.
 
-    The CPU's flags do not tell: with ``avx512_bf16`` an EPYC is twice as fast, a Xeon half as fast. The measure is the
+    The CPU's flags do not say: with ``avx512_bf16`` an EPYC is twice as fast, a Xeon half as fast. The measure is the
     CPU time of one thread, so that the same command chooses the same precision even on a busy machine.
     """
     rows, inner, columns = _SHAPE

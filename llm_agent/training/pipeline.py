@@ -36,6 +36,7 @@ from llm_agent.training.guards import StopOnFailure, written_or_said
 from llm_agent.training.hardware import without_denormals
 from llm_agent.training.held_out import HeldOut
 from llm_agent.training.processes import disconnect, is_main, locked_by_main, on_main, say
+from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.rewards import reward_functions
 from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 
@@ -129,6 +130,7 @@ class Pipeline:
         self._work_off(self._phases())
 
     def _work_off(self, phases: dict[str, Callable[[str], None]]) -> None:
+        silence_known_warnings()
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         datasets.disable_progress_bars()

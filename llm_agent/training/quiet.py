@@ -1,4 +1,4 @@
-"""Silences, by name, warnings that TRL and transformers cause themselves and that no call of ours can avoid.
+"""Silences, by name, warnings that TRL and transformers cause themselves and that our code cannot avoid.
 
 A warning breaks the progress bar that it is printed into, and users cannot act on these. All others are still shown.
 """

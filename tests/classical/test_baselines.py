@@ -256,3 +256,19 @@ def test_several_controls_and_one_step():
     short = system.replace(horizon=1)
     assert optimum.solve(short, x0[0]).controls.shape == (1, 2)
     assert np.isfinite(best_rewards(short, x0[:1], cache=False)).all()
+
+
+def test_a_state_that_is_no_number_never_reaches_a_solver(capfd):
+    for name in ("double_integrator", "van_der_pol"):
+        controller = MPC(get_system(name))
+        for state in ([np.nan, 0.0], [0.0, np.inf], [0.1]):
+            with pytest.raises(ValueError, match="the state must be 2 finite numbers"):
+                controller.plan(state)
+    assert capfd.readouterr().out == ""
+
+
+def test_solvers_are_silent_where_they_fail(capfd):
+    for name in ("double_integrator", "van_der_pol"):
+        MPC(get_system(name)).plan([1e5, -1e5])
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""

@@ -214,3 +214,27 @@ def test_a_finished_episode_needs_a_reset():
     env.step(format_completion(np.zeros((50, 1))))
     with pytest.raises(gym.error.ResetNeeded):
         env.step(format_completion(np.zeros((50, 1))))
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"x0": "abc"}, r"options\['x0'\] must be 2 finite numbers .*not 'abc'"),
+        ({"x0": [0.1, None]}, r"options\['x0'\] must be 2 finite numbers"),
+        ({"X0": [0.1, 0.1]}, "no option 'X0'. It has x0"),
+        ([0.1, 0.1], "options must be a dictionary"),
+    ],
+)
+def test_options_of_reset_are_checked_by_name(text, options, said):
+    env = gym.make(env_id("double_integrator", text=text), disable_env_checker=True).unwrapped
+    with pytest.raises(ValueError, match=said):
+        env.reset(options=options)
+
+
+@pytest.mark.parametrize("name", ["foo", "vector_field", "title", "name", "param_ranges"])
+def test_an_unknown_setting_is_answered_with_settings_alone(name):
+    with pytest.raises(ValueError, match=f"has no setting '{name}'") as refused:
+        gym.make("VanDerPol-v0", **{name: 1})
+    said = str(refused.value)
+    assert not any(internal in said.partition(name)[2] for internal in ("vector_field", "title", "equation", "ranges"))

@@ -87,3 +87,63 @@ def test_bad_input_is_refused():
         envs.step(np.zeros(2))
     with pytest.raises(ValueError, match="do not render"):
         gym.make_vec("VanDerPol-v0", num_envs=2, vectorization_mode="vector_entry_point", render_mode="rgb_array")
+
+
+def play(batch, actions):
+    """Steps through a whole horizon; returns the last step."""
+    for _ in range(batch.system.horizon):
+        last = batch.step(actions)
+    return last
+
+
+def test_the_last_step_can_start_the_next_trajectories():
+    start = np.array([[0.5, 0.0], [0.2, -0.1]])
+    batch = gym.make_vec(
+        "DoubleIntegrator-v0",
+        num_envs=2,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode="SameStep",
+    )
+    assert batch.metadata["autoreset_mode"] == gym.vector.AutoresetMode.SAME_STEP
+    batch.reset(seed=0, options={"x0": start})
+    other = BatchedControlEnv(2)
+    other.reset(seed=0, options={"x0": start})
+    actions = np.full((2, 1), 0.1)
+    observation, reward, terminated, _, infos = play(batch.unwrapped, actions)
+    final, same_reward, *_, final_infos = play(other, actions)
+    np.testing.assert_array_equal(infos["final_obs"], final)
+    np.testing.assert_array_equal(reward, same_reward)
+    np.testing.assert_array_equal(infos["final_info"]["metrics"]["cost"], final_infos["metrics"]["cost"])
+    assert terminated.all()
+    assert np.all(np.abs(observation) <= 0.8)  # already new ones
+    assert batch.step(actions)[2].any() == False  # noqa: E712
+
+
+def test_without_autoreset_the_user_resets():
+    batch = BatchedControlEnv(2, autoreset_mode=gym.vector.AutoresetMode.DISABLED)
+    batch.reset(seed=0)
+    play(batch, np.zeros((2, 1)))
+    with pytest.raises(gym.error.ResetNeeded, match="are over"):
+        batch.step(np.zeros((2, 1)))
+    batch.reset(options={"reset_mask": np.array([True, True])})
+    batch.step(np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"reset_mask": np.array([True, False])}, 'vectorization_mode="sync"'),
+        ({"reset_mask": np.array([True])}, "reset_mask"),
+        ({"x0": "abc"}, r"options\['x0'\] must be \(2, 2\) finite numbers"),
+        ({"x_0": [[0, 0], [0, 0]]}, "no option 'x_0'. Did you mean x0"),
+    ],
+)
+def test_options_of_a_batch_are_checked(options, said):
+    batch = BatchedControlEnv(2)
+    with pytest.raises(ValueError, match=said):
+        batch.reset(options=options)
+
+
+def test_an_unknown_autoreset_mode_is_refused():
+    with pytest.raises(ValueError, match="NextStep, SameStep, Disabled"):
+        BatchedControlEnv(2, autoreset_mode="sometimes")

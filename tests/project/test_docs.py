@@ -19,7 +19,8 @@ from browsing import browser  # noqa: F401
 from control_envs import REWARDS, SYSTEMS, env_id
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*(ROOT / f"{name}.md" for name in ("README", "ARCHITECTURE", "CONTRIBUTING")), *sorted((ROOT / "docs").glob("*.md"))]
+TOP = ("README", "ARCHITECTURE", "CONTRIBUTING")
+PAGES = [*(ROOT / f"{name}.md" for name in TOP), *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "docs").glob("*.ipynb"))
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = "# not run in CI: "  # the first line of a block that trains for long, needs a GPU or the outside
