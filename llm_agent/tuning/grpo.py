@@ -62,7 +62,8 @@ class GRPOTrials:
         task: the settings that must agree for the values of trials to be comparable.
 
     Raises:
-        ValueError: the starting model does not exist, or `llm_agent.train_grpo` refuses a setting or an entry of the space.
+        ValueError: the starting model does not exist, or `llm_agent.train_grpo` refuses a setting or a part of the
+            space.
     """
 
     def __init__(self, args: argparse.Namespace):
