@@ -233,8 +233,8 @@ def test_killed_and_resumed_ends_with_the_same_weights(main_job, sft_config, tmp
 def test_sft_alone_on_all_plants_from_a_folder(tmp_path, grpo):
     save_tiny(tmp_path / "tiny", seed=5)
     output = grpo("--model", tmp_path / "tiny", "--system", "all", "--demonstrations", "expert", *SFT, kind="sft")
-    assert "## double_integrator" in output
-    assert "## van_der_pol" in output
+    assert "\ndouble_integrator, " in output
+    assert "\nvan_der_pol, " in output
     assert not list(RunFolder.open().path.glob("sft/adapter*"))  # it is known for the tiny model, and trained whole
 
 
