@@ -8,6 +8,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 if "PYTEST_XDIST_WORKER" in os.environ:  # two test files at a time have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from browsing import CURE, NO_BROWSER
+
 from control_envs import SYSTEMS
 
 
@@ -21,3 +23,10 @@ def system(request):
 def _own_cache(tmp_path_factory):
     """Tests neither read nor fill the user's cache."""
     os.environ["CONTROL_GRPO_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """One line says which tests need a browser that is not there."""
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if NO_BROWSER in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests of pages were skipped, since there is no browser: {CURE}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from baselines.controllers.classical import lqr_policy
 from baselines.controllers.lqr import lqr
-from baselines.controllers.policy import Policy
+from baselines.controllers.policy import OK, Policy
 from baselines.evaluation.comparison import STATES, Comparison, ComparisonResult, compare
+from baselines.evaluation.results import Result
 from control_envs import System, get_system
 from control_envs.utils.files import locked, write_json, write_text
 from control_envs.utils.optional import need
@@ -21,6 +23,8 @@ from llm_agent.policies.text_policies import DECODINGS, text_policies
 from llm_agent.storage.run_folder import EVALUATION, RunFolder
 
 __all__ = ["evaluate_models", "evaluate_policies", "evaluate_run", "write_reports"]
+
+SHOWN = 400  # characters of a completion that is shown as an example
 
 
 def evaluate_policies(
@@ -56,8 +60,20 @@ def evaluate_policies(
         policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if r.completions}
+    comparison.report["unparsed"] = _unparsed(comparison.results)
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
     return comparison
+
+
+def _unparsed(results: Sequence[Result]) -> dict[str, dict[str, str]]:
+    """For each language model with completions that hold no plan: the first of them and its verdict."""
+    found = {}
+    for result in results:
+        failed = [i for i, verdict in enumerate(result.controller.verdicts) if verdict != OK]
+        if failed and result.completions:
+            text = result.completions[failed[0]].encode(errors="replace").decode()
+            found[result.name] = {"verdict": str(result.controller.verdicts[failed[0]]), "completion": text[:SHOWN]}
+    return found
 
 
 def evaluate_run(run: RunFolder, states: int | None = None, seed: int | None = None) -> dict[str, Any]:

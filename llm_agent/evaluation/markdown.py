@@ -33,7 +33,17 @@ def to_markdown(report: dict[str, Any]) -> str:
             "to two decimals. Exact: each control is rounded before the next is computed.\n\n"
             f"{table(HEAD, [[name, *_gain_cells(gains)] for name, gains in stated.items()])}\n"
         )
-    return text
+    return text + _unparsed(report)
+
+
+def _unparsed(report: dict[str, Any]) -> str:
+    """One completion without a plan of each model that wrote any, with the counts of all verdicts."""
+    parts = []
+    for name, example in report.get("unparsed", {}).items():  # reports of version 0.1 have none
+        verdicts = ", ".join(f"{verdict} {count}" for verdict, count in report["policies"][name]["verdicts"].items())
+        parts.append(f"\n{name}, completions by verdict: {verdicts}. One that is {example['verdict']}:\n")
+        parts.append("".join(f"\n    {line}" for line in example["completion"].splitlines() or [""]) + "\n")
+    return "".join(parts)
 
 
 def _gain_cells(stated: dict[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ __all__ = [
     "lora_config",
     "quicken",
     "resolve",
+    "weights_size",
 ]
 
 # Never runs code that comes with a model, and never opens a pickle.
@@ -166,6 +167,13 @@ def resolve(name: str | Path) -> str:
     if is_run(name):
         return str(RunFolder.open(name).model_folder())
     return str(name)
+
+
+def weights_size(name: str | Path) -> int:
+    """Bytes of a model's weights on disk; 0 if the model is not on this disk yet."""
+    if str(name) == tiny_model.NAME:
+        return tiny_model.WEIGHTS_SIZE
+    return sum(file.stat().st_size for file in Path(resolve(name)).glob("*.safetensors"))
 
 
 def quicken(model: Model, bf16: bool, use_cpu: bool) -> None:

@@ -25,6 +25,7 @@ __all__ = ["FOURIER_SHARE", "FREQUENCIES", "INIT_STD", "MARK", "NAME", "SLOPE", 
 
 NAME = "tiny"
 MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
+WEIGHTS_SIZE = 5_000_000  # bytes, about, in float32
 INIT_STD = 0.02
 # The share of the embedding that is initialised with Fourier features, their lowest and highest frequency in cycles per
 # unit, and the exponent of their amplitude over frequency. It is negative, so that close values have closer vectors.

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from trl import GRPOConfig, SFTConfig, TrlParser
@@ -95,7 +95,7 @@ def parse(kind: str, argv: Sequence[str], begun: Mapping[str, Any] | None = None
         begun: `Job.machine` of the run that is resumed; None for a new run.
 
     Raises:
-        ValueError: a value is invalid. (argparse exits on unknown flags.)
+        ValueError: a flag is unknown, or a value is invalid.
     """
     machine = hardware(begun)
     if kind == "sft":
@@ -124,14 +124,26 @@ def preset(model: str, phase: str) -> dict[str, Any]:
     return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
 
 
+class _OneLineParser(TrlParser):
+    """Raises usage errors instead of printing every option of TRL's configuration."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} (--help lists the flags)")
+
+
 def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[str, Any]) -> tuple[Any, Any]:
-    parser = TrlParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
+    parser = _OneLineParser(dataclasses, prog=f"python -m llm_agent.train_{phase}")
     defaults = preset(_flag(argv, "--model") or BASE, phase)
     # A preset's activation_checkpointing would override the option's old name, which the user may have given.
     if any(_flag(argv, f"--gradient{sign}checkpointing") is not None for sign in "_-"):
         defaults.pop("activation_checkpointing", None)
     parser.set_defaults_with_config(output_dir="", **machine, **defaults)
-    args, config = parser.parse_args_and_config(_with_preset_paths(argv, phase))
+    args, config, unknown = parser.parse_args_and_config(_with_preset_paths(argv, phase), return_remaining_strings=True)
+    if unknown:
+        known = [option for action in parser._actions for option in action.option_strings]
+        near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ValueError(f"there is no flag or option {unknown[0]}.{hint} (--help-all lists them all)")
     return args, config
 
 

@@ -132,11 +132,12 @@ class GRPOArguments(RunArguments):
         default=20,
         metadata={
             "help": "steps in a row without a group with different rewards, or with too few plans, after which "
-            "training stops; 0 for never"
+            "training stops; 0 for never, and to start GRPO even if hardly any completion parses after SFT"
         },
     )
     least_parsed: float = field(
-        default=0.05, metadata={"help": "parse rate that is too low, once it was higher (see --patience)"}
+        default=0.05,
+        metadata={"help": "parse rate that is too low after SFT, and in GRPO once it was higher (see --patience)"},
     )
     sft_from: str | None = field(
         default=None, metadata={"help": "start GRPO from this run or model, without an SFT phase"}

@@ -25,16 +25,19 @@ from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import messages
 from llm_agent.models.lengths import check_spelling, completion_room, prompt_tokens
-from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve
+from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
+from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
-from llm_agent.storage.run_folder import RunFolder, Stopwatch
+from llm_agent.storage.run_folder import RUNS, RunFolder, Stopwatch
 from llm_agent.training.arguments import Job, parse
 from llm_agent.training.callbacks import add_phase_callbacks
+from llm_agent.training.checks import check_disk, check_ranges
 from llm_agent.training.flags import PERTURBATION, GRPOArguments
 from llm_agent.training.grpo import ControlGRPOTrainer
 from llm_agent.training.guards import StopOnFailure, written_or_said
 from llm_agent.training.hardware import without_denormals
 from llm_agent.training.held_out import HeldOut
+from llm_agent.training.parse_check import check_parse_rate
 from llm_agent.training.processes import disconnect, is_main, locked_by_main, on_main, say
 from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.rewards import reward_functions
@@ -89,20 +92,21 @@ def _check(job: Job) -> None:
     Raises:
         ValueError: a check failed.
     """
-    for config in filter(None, (job.sft, job.grpo)):
+    for phase, config in (("sft", job.sft), ("grpo", job.grpo)):
+        if config is None:
+            continue
         for monitor in cast(list[str], config.report_to or []):
             if importlib.util.find_spec(monitor) is None:
                 raise ValueError(f"--report_to {monitor} needs a package: run  pip install {monitor}")
         if config.hub_token:
             raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
-        if config.max_steps < 1:
-            raise ValueError(
-                f"--max_steps must be at least 1, not {config.max_steps}: a run's length is counted in steps"
-            )
+        check_ranges(config, phase)
     if job.args.load_in_4bit:
         need("bitsandbytes", "quantized")
         if is_tiny(job.args.model):
             raise ValueError("--load-in-4bit is for pretrained models; the embedded one needs all of its bits")
+    kept = sum(config.save_total_limit or 1 for config in (job.sft, job.grpo) if config)
+    check_disk(Path(job.config.output_dir or RUNS), weights_size(job.start or job.args.model), kept)
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
     if job.grpo:
@@ -197,9 +201,12 @@ class Pipeline:
         quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
-        # Initial states of the training split, but not those of the demonstrations.
         args = self.args
         assert isinstance(args, GRPOArguments)
+        if self.job.sft and args.patience and self.run.last_checkpoint("grpo") is None:
+            policy = LLMPolicy(model, tokenizer, max_new_tokens=room)
+            on_main(partial(check_parse_rate, policy, args.systems, args.least_parsed, self.run))
+        # Initial states of the training split, but not those of the demonstrations.
         seed = derived_seed(config.seed, 1)
         prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
         prompts = prompts.map(lambda row: {"prompt": messages(row["prompt"])})

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,6 +23,7 @@ from llm_agent.models.tiny import save_tiny
 from llm_agent.models.tokenizer import build_tokenizer
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.storage.run_folder import RunFolder
+from llm_agent.training.checks import check_disk
 
 SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6", "--skip-report"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
@@ -273,6 +275,15 @@ def test_metrics_go_to_tensorboard_by_flag(grpo):
         (["--resume", "--output-dir", "nowhere"], "nowhere holds no run"),
         (["--max_completion_length", "10"], "takes 57 tokens"),
         (["--report_to", "swanlab"], "--report_to swanlab needs a package"),
+        (["--temperature", "0"], "--temperature must be positive, not 0.0 (GRPO phase)"),
+        (["--learning_rate", "-1"], "--learning_rate must be 0 or more"),
+        (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size must be at least 1"),
+        (["--sft-steps", "-3"], "--max_steps must be at least 1, not -3 (SFT phase)"),
+        (["--top_p", "1.5"], "--top_p must be above 0 and at most 1"),
+        (["--max_steps", "1.5"], "argument --max_steps/--max-steps: invalid int value: '1.5'"),
+        (["--beta", "abc"], "invalid float value: 'abc'"),
+        (["--maxsteps", "3"], "there is no flag or option --maxsteps. Did you mean --max_steps"),
+        (["--systems", "all"], "there is no flag or option --systems. Did you mean --system"),
     ],
 )
 def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
@@ -282,6 +293,30 @@ def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     assert not (tmp_path / "runs").exists()
     assert len(errors) == 1
     assert said in errors[0]
+
+
+def test_a_disk_without_room_is_said_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10 * 2**20))
+    with pytest.raises(ValueError, match=r"needs about \d+ MiB on the disk of .* which has 10 MiB free"):
+        check_disk(tmp_path / "not" / "there" / "yet", weights=5_000_000, checkpoints=4)
+
+
+def test_grpo_is_not_started_on_a_model_that_writes_no_plan(tmp_path, monkeypatch, capsys):
+    """The run keeps its SFT model, which GRPO can be started from all the same."""
+    monkeypatch.chdir(tmp_path)
+    flags = ["--model", "tiny", "--sft-steps", "2", "--output-dir", "run", *GRPO]
+    assert train_grpo.main(flags) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "hardly any completion for double_integrator holds a plan (" in line
+    assert " 32 of 32)" in line or "of 32)" in line
+    assert "--sft-from run" in line
+    run = RunFolder.open("run")
+    assert run.is_done("sft")
+    assert not (run.path / "grpo").exists()
+    assert train_grpo.main([*flags[:4], "--output-dir", "again", "--patience", "0", "--skip-report", *GRPO]) == 0
+    text = (tmp_path / "again" / "evaluation.md").read_text()
+    assert "SFT greedy, completions by verdict: " in text  # why no completion parses, and what one looks like
+    assert "\n    " in text.partition("completions by verdict")[2]
 
 
 def test_a_folder_that_is_taken_is_left_alone(main_job, capsys, tmp_path, monkeypatch):

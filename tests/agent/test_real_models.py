@@ -37,6 +37,8 @@ GRPO += [
     "1e-2",
     "--temperature",
     "1.0",
+    "--patience",  # random weights write no plan, and are trained all the same
+    "0",
 ]
 
 
