@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 CONFIG = "max_steps: 40\nsave_steps: 3\nlogging_steps: 1\nper_device_train_batch_size: 8\n"
 RUN = ["--model", "tiny", "--sft-config", "sft.yaml", "--demonstration-count", "3000", "--max_steps", "16"]
 RUN += ["--save_steps", "2", "--num_generations", "4", "--per_device_train_batch_size", "8", "--eval-states", "100"]
-RUN += ["--skip-report"]
+RUN += ["--skip-report", "--patience", "0"]
 
 
 @pytest.fixture(autouse=True)

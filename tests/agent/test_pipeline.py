@@ -349,6 +349,7 @@ def test_a_pretrained_model_trains_by_lora(tmp_path, grpo):
     settings = tmp_path / "sft.yaml"
     settings.write_text("max_steps: 2\nper_device_train_batch_size: 4\nlearning_rate: 1.0e-2\n")
     arguments = ["--model", str(tmp_path / "base"), "--sft-config", str(settings), "--max_completion_length", "60"]
+    arguments += ["--patience", "0"]  # it writes no plan, and is trained all the same
     arguments += ["--max_steps", "1", "--num_generations", "4", "--per_device_train_batch_size", "4"]
     grpo(*arguments, "--eval-states", "2", "--output-dir", "run")
     for phase in ("sft", "grpo"):
