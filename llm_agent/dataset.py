@@ -42,6 +42,7 @@ from control_envs.splits import SPLITS, Split
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
 from llm_agent.laws import GAIN_DECIMALS, Reasoning, format_reasoning
+from llm_agent.state_reasoning import rollout
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -70,6 +71,7 @@ class Demonstrations:
         taught: what to learn to write in their place, (count, N, m); the same where nothing is perturbed.
         K: the law each demonstration states, shape (count, m, n).
         dropped: initial states for which no law of the range kept to the bounds.
+        states: for reasoning that carries the state, those that the controls are computed from, (count, N, n).
     """
 
     flights: Trajectory
@@ -77,10 +79,17 @@ class Demonstrations:
     taught: Array
     K: Array
     dropped: int
+    states: Array | None = None
 
 
 def demonstrate(
-    system: System, x0: Array, kind: Kind, seed: int = 0, perturbation: float = 0.0, errors: Errors = "ignored"
+    system: System,
+    x0: Array,
+    kind: Kind,
+    seed: int = 0,
+    perturbation: float = 0.0,
+    errors: Errors = "ignored",
+    carries_state: bool = False,
 ) -> Demonstrations:
     """Flies one demonstration from each initial state (count, n).
 
@@ -88,6 +97,8 @@ def demonstrate(
         perturbation: greatest standard deviation of the errors added to the controls, as a share of a third of their
             bound; each flight draws its own below it.
         errors: whether what is taught ignores them or answers them.
+        carries_state: each control follows from the state as reasoning writes it (`llm_agent.state_reasoning`), so that
+            errors are always answered: they are in the state.
 
     Raises:
         ValueError: unknown kind.
@@ -100,8 +111,14 @@ def demonstrate(
         raise ValueError(f"there is no kind of demonstration {kind!r}: choose from {', '.join(KINDS)}")
     broken = ~_keeps_bounds(system, x0, K)
     K[broken] = _safest_gains(system, x0[broken])
+    if carries_state:
+        K = np.round(K, GAIN_DECIMALS)  # as they are stated: controls follow from what is written alone
     kept = _keeps_bounds(system, x0, K)
     noise = _errors(system, int(kept.sum()), perturbation, derived_seed(seed, 1))
+    if carries_state:
+        made = rollout(system, x0[kept], K[kept], noise)
+        flights = simulate(system, x0[kept], made.u)
+        return Demonstrations(flights, made.u, made.feedback, K[kept], int((~kept).sum()), made.x)
     flights, written, taught = _fly_perturbed(system, x0[kept], K[kept], noise, errors)
     return Demonstrations(flights, written, taught, K[kept], int((~kept).sum()))
 
@@ -160,10 +177,14 @@ def _keeps_bounds(system: System, x0: Array, K: Array) -> np.ndarray:
 
 def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "brief") -> list[dict[str, Any]]:
     """One row for each demonstration: prompt, completion, taught (what to learn to write in its place), system, x0."""
+    if reasoning == "states":
+        return _rows_that_carry_the_state(demonstrations)
     flights, K = demonstrations.flights, demonstrations.K
     # Waypoints are what the law foresees: they know nothing of errors to come.
     foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if reasoning == "waypoints" else flights.x
-    thoughts = [format_reasoning(reasoning, law, x) for law, x in zip(K, foreseen, strict=True)]
+    thoughts = [
+        format_reasoning(reasoning, law, x, u) for law, x, u in zip(K, foreseen, demonstrations.written, strict=True)
+    ]
     written = [format_completion(u, thought) for u, thought in zip(demonstrations.written, thoughts, strict=True)]
     taught = written
     if not np.array_equal(demonstrations.taught, demonstrations.written):
@@ -173,6 +194,23 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
         {**row, "completion": completion, "taught": target}
         for row, completion, target in zip(prompts, written, taught, strict=True)
     ]
+
+
+def _rows_that_carry_the_state(made: Demonstrations) -> list[dict[str, Any]]:
+    """Rows whose reasoning writes the trajectory. Its controls are taught; the answer repeats them as written."""
+    assert made.states is not None
+
+    def completions(controls: Array) -> list[str]:
+        parts = zip(made.K, made.states, controls, made.written, strict=True)
+        return [format_completion(u, format_reasoning("states", K, x, thought)) for K, x, thought, u in parts]
+
+    rows = zip(
+        prompt_rows(made.flights.system, made.flights.x[:, 0]),
+        completions(made.written),
+        completions(made.taught),
+        strict=True,
+    )
+    return [{**row, "completion": completion, "taught": target} for row, completion, target in rows]
 
 
 def prompt_rows(system: System, x0: Array) -> list[dict[str, Any]]:
@@ -207,7 +245,7 @@ def make_demonstrations(
         made = []
         for setting, part, s in _settings(system, share, variations, seed):
             x0, own = sample_states(setting, part, split, s), derived_seed(SPLITS.index(split), s)
-            made.append(demonstrate(setting, x0, kind, own, perturbation, errors))
+            made.append(demonstrate(setting, x0, kind, own, perturbation, errors, reasoning == "states"))
         rows += [row for batch in made for row in demonstration_rows(batch, reasoning)]
         plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
     card = {

@@ -1,4 +1,4 @@
-"""What a completion's reasoning says: nothing, the state-feedback law u = -K x, or the law and the states to come."""
+"""What a completion's reasoning says: nothing, the state feedback u = -K x, or beside it the states to come."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike
 
 from control_envs.codec import DECIMALS
 from control_envs.systems.base import Array
+from llm_agent.state_reasoning import format_trajectory
 
-Reasoning = Literal["none", "brief", "waypoints"]
-REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints")
+Reasoning = Literal["none", "brief", "waypoints", "states"]
+REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints", "states")
 GAIN_DECIMALS = 1
 _SEGMENTS = 10  # waypoints part a flight into so many
 _GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
@@ -31,17 +32,23 @@ def format_law(K: ArrayLike) -> str:
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
 
 
-def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
+def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike, u: ArrayLike) -> str:
     """The reasoning of one demonstration.
 
     Args:
-        style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the flight.
+        style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the flight;
+            "states" also the whole trajectory, each control beside the state it is computed from.
         K: the law, (m, n).
-        x: the states that the law leads through, (N + 1, n); used for waypoints alone.
+        x: the states that the law leads through, (N + 1, n); of a trajectory those that the controls follow, (N, n).
+        u: the controls, (N, m); used for the trajectory alone.
     """
     if style == "none":
         return ""
-    return format_law(K) + ("; " + format_waypoints(x) if style == "waypoints" else "")
+    if style == "waypoints":
+        return f"{format_law(K)}; {format_waypoints(x)}"
+    if style == "states":
+        return f"{format_law(K)}; {format_trajectory(x, u)}"
+    return format_law(K)
 
 
 def format_waypoints(x: ArrayLike) -> str:

@@ -15,7 +15,7 @@ from llm_agent import checkpoints, tiny_model
 from llm_agent.chat import encode, supply_template
 from llm_agent.laws import Reasoning, format_reasoning
 from llm_agent.run_folder import RunFolder
-from llm_agent.tokenizer import build_tokenizer
+from llm_agent.tokenizer import build_tokenizer, writes_states
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -189,7 +189,8 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
             f"max_completion_length {requested} cannot hold an answer, which takes {needed} tokens with this "
             f"tokenizer: give --max_completion_length {needed} or more"
         )
-    return requested or max(answer_tokens(tokenizer, system, "waypoints") for system in plants) + 8
+    longest: Reasoning = "states" if writes_states(tokenizer) else "waypoints"
+    return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
 
 
 def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:
@@ -203,5 +204,7 @@ def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "
     """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
     states = np.tile(system.x_bounds[:, 0], (system.horizon + 1, 1))
-    thought = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states)
+    thought = format_reasoning(
+        reasoning, np.full((system.m, system.n), 10.0), states[:-1] if reasoning == "states" else states, controls
+    )
     return len(tokenizer(format_completion(controls, thought), add_special_tokens=False).input_ids) + 1

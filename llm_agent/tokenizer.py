@@ -8,7 +8,8 @@ spelt in bytes, so that no text is unknown. The vocabulary holds
 * control values on the two-decimal grid, alone ("-1.62") and where a list goes on after them ("-1.62, ", and "-1.62; "
   behind a row of several controls): the first control, large and of consequence, is then a token like those after it,
   and the odd one out is the last,
-* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
+* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50"),
+* for states on a finer grid, which reasoning carries, the further decimals: "0.3841, " is "0.38" and "41, ".
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from control_envs.codec import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, 
 from control_envs.systems import System
 from llm_agent.chat import BARE
 from llm_agent.laws import GAIN_DECIMALS, format_law
+from llm_agent.state_reasoning import STATE_DECIMALS, TRAJECTORY
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -31,8 +33,10 @@ if TYPE_CHECKING:
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
+FINE_DECIMALS = STATE_DECIMALS - DECIMALS
 _LIST, _ROW = ", ", "; "
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
+_FINE = re.compile(rf"\d{{{FINE_DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -43,7 +47,8 @@ def phrases(system: System) -> list[str]:
     other = system.replace(**dict.fromkeys(system.params, 0.5))  # a parameter that is 1 may not be shown
     any_setting = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
     first, *gains, _ = _GAIN.split(format_law(np.zeros((system.m, system.n))))
-    answer = [REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+    thought = [REASONING, REASONING + first, *gains, f"; {TRAJECTORY}", REASONING + TRAJECTORY]
+    answer = [*thought, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
     return [*own, *any_setting, *answer]
 
 
@@ -69,7 +74,10 @@ def vocabulary() -> dict[str, float | None]:
     numbers = {v + suffix: float(v) for suffix in ("", _LIST) for v in _grid_values()}
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
-    return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
+    whole = {str(i): float(i) for i in range(MAX_INTEGER + 1)}
+    # A state between -0.01 and 0 begins with "-0.00". Its further decimals count as a share of the grid's step.
+    finer = {"-0.00": 0.0} | {f"{i:0{FINE_DECIMALS}d}{_LIST}": i / 10**FINE_DECIMALS for i in range(10**FINE_DECIMALS)}
+    return {**text, **numbers, **gains, **whole, **finer}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -79,7 +87,10 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d))?|[A-Za-z]+|\s+")
+    separator = r"(?:[,;] (?=-?\d))?"
+    coarse = rf"-?\d+\.\d{{{DECIMALS}}}(?=\d{{{FINE_DECIMALS}}}(?!\d))"
+    fine = rf"(?<=\.\d{{{DECIMALS}}})\d{{{FINE_DECIMALS}}}(?!\d){separator}"
+    pieces = Regex(rf"{literal}|{coarse}|{fine}|-?\d+\.\d+{separator}|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -111,16 +122,23 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """The token ids of the tokenizer's control values in order of value: alone, and with a comma beside them.
+    """The token ids of number tokens in order of value, those of each form a family of their own: control values alone,
+    with a comma or a semicolon beside them, and the further decimals of states.
 
     Read from its own vocabulary, for a model that was made before keeps the tokenizer that it was made with.
     """
-    families: dict[str, list[tuple[float, int]]] = {}
+    families: dict[str, list[tuple[float, bool, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
         number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW))
-        if _VALUE.fullmatch(number):
-            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
-    return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
+        if _VALUE.fullmatch(number) or (number != token and _FINE.fullmatch(number)):
+            form = re.sub(r"\d+", "#", token.removeprefix("-"))
+            families.setdefault(form, []).append((float(number), not number.startswith("-"), i))  # -0.00 before 0.00
+    return [[i for *_, i in sorted(family)] for _, family in sorted(families.items())]
+
+
+def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether it has tokens for the states that reasoning carries; one made before there were any spells them."""
+    return _as_bytes("0" * FINE_DECIMALS + _LIST) in tokenizer.get_vocab()
 
 
 @cache

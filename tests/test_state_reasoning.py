@@ -1,0 +1,143 @@
+"""Reasoning that carries the state: every number follows from its neighbours, and the answer repeats the controls."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from baselines.lqr import fly_feedback
+from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
+from llm_agent.dataset import demonstrate, demonstration_rows, make_demonstrations
+from llm_agent.laws import parse_law
+from llm_agent.models import completion_room, load_tokenizer
+from llm_agent.sft import NumberTargets, tokenize
+from llm_agent.state_reasoning import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory, rollout
+from llm_agent.tokenizer import build_tokenizer, number_families, writes_states
+
+LONG = get_system("van_der_pol").replace(horizon=120)
+ENOUGH_FOR_A_STEP = 0.5 * 10.0**-STATE_DECIMALS + 1e-12
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer()
+
+
+@st.composite
+def trajectories(draw):
+    """States (N, n) and controls (N, m) of any plant, on their grids."""
+    n, m, steps = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 130))
+    x = draw(arrays(np.int64, (steps, n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
+    u = draw(arrays(np.int64, (steps, m), elements=st.integers(-1_500, 1_500))) / 100
+    return x, u
+
+
+# -- the text ------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(trajectories())
+def test_a_trajectory_comes_back(trajectory):
+    x, u = trajectory
+    states, controls = parse_trajectory(format_trajectory(x, u), x.shape[1], u.shape[1])
+    assert np.array_equal(states, x)
+    assert np.array_equal(controls, u)
+
+
+@given(st.text())
+def test_reading_a_trajectory_never_raises(text):
+    found = parse_trajectory(text, 2, 1)
+    assert found is None or found[0].shape[1] == 2
+
+
+def test_what_is_no_trajectory_is_none():
+    assert parse_trajectory("feedback k1=3.2 k2=2.5", 2, 1) is None  # gains alone
+    assert parse_trajectory(f"{TRAJECTORY}0.4000, -0.2000", 2, 1) is None  # no whole step
+    assert parse_trajectory("0.4000, -0.2000, -1.00", 2, 1) is None  # the word is missing
+
+
+# -- demonstrations ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("perturbation", [0.0, 0.15])
+@pytest.mark.parametrize("plant", [*SYSTEMS.values(), LONG], ids=[*SYSTEMS, "long"])
+def test_every_number_follows_from_its_neighbours(plant, perturbation):
+    made = demonstrate(plant, sample_states(plant, 12, "train"), "varied", 1, perturbation, carries_state=True)
+    for row in demonstration_rows(made, "states"):
+        reasoning = re.search("<REASONING>(.*)</REASONING>", row["completion"])[1]
+        x, u = parse_trajectory(reasoning, plant.n, plant.m)
+        _, taught = parse_trajectory(row["taught"].partition("</REASONING>")[0], plant.n, plant.m)
+        K = parse_law(row["completion"], plant.n, plant.m)
+        assert np.array_equal(x[0], row["x0"])
+        feedback = plant.saturate(-x @ K.T)
+        np.testing.assert_allclose(taught, feedback, atol=0.005 + 1e-9)
+        np.testing.assert_allclose(x[1:], plant.step(x[:-1], u[:-1]), atol=ENOUGH_FOR_A_STEP)
+        for text in (row["completion"], row["taught"]):  # the answer is the plan that the states belong to
+            assert np.array_equal(parse_completion(text, plant.horizon, plant.m).controls, u)
+        assert (row["taught"] == row["completion"]) == (perturbation == 0)
+
+
+def test_rounding_the_states_costs_next_to_nothing(system):
+    made = demonstrate(system, sample_states(system, 100, "train"), "varied", 1, carries_state=True)
+    unrounded = fly_feedback(system, made.flights.x[:, 0], made.K, decimals=2)
+    costs = [measure(flights).cost.mean() for flights in (made.flights, unrounded)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-3)
+
+
+def test_rollouts_saturate_what_errors_push_out():
+    system = get_system("double_integrator")
+    made = rollout(system, np.array([[0.4, 0.0]]), np.array([[[5.0, 5.0]]]), np.full((3, 1, 1), 9.0))
+    assert np.all(made.u == 3.0)
+    assert np.all(made.feedback < 0)
+
+
+# -- tokens --------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_trajectory(tokenizer, system):
+    """One token a control, two a state's component, and as many for what is taught as for what is read."""
+    rows, _ = make_demonstrations([system.name], 8, perturbation=0.15, reasoning="states")
+    gains = 2 * system.n * system.m
+    step = 2 * system.n + system.m
+    for row in rows:
+        ids = tokenizer(row["completion"]).input_ids
+        assert len(ids) == gains + 1 + system.horizon * (step + system.m) + 2
+        assert tokenizer.decode(ids) == row["completion"]
+    assert len(tokenize(rows, tokenizer)) == len(rows)  # which would raise were the lengths different
+
+
+@given(st.integers(-49_999, 49_999), st.integers(-500, 500))
+def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
+    text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]])
+    ids = tokenizer(format_completion([[0.0]], text)).input_ids
+    _, x, u = text.split()
+    assert [tokenizer.decode([i]) for i in ids[1:4]] == [x[:-3], f"{x[-3:]} ", u]
+
+
+def test_targets_stay_within_their_form(tokenizer):
+    """The further decimals have neighbours among themselves, and so has each form of a control value."""
+    forms = [{re.sub(r"-?\d+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
+    assert all(len(form) == 1 for form in forms)
+    assert {"#, "} in forms
+    targets = NumberTargets(tokenizer, width=0.06)
+    label = tokenizer("0.4050, 0.00").input_ids[1:2]
+    reached = {tokenizer.decode([i]) for i in targets._neighbours[label[0]].tolist()}
+    assert {"48, ", "52, "} < reached
+    assert all(re.fullmatch(r"\d\d, ", text) for text in reached)
+
+
+def test_room_for_an_answer_depends_on_what_the_tokenizer_can_write(tokenizer):
+    older = load_tokenizer("tiny-base")
+    assert writes_states(tokenizer)
+    assert not writes_states(older)
+    assert completion_room(older, ["double_integrator"], None) < 120
+    room = completion_room(tokenizer, ["van_der_pol_hard"], None)
+    system = get_system("van_der_pol_hard")
+    asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
+    assert 600 < room < tokenizer.model_max_length - asked
