@@ -1,12 +1,13 @@
 """Demonstrations for SFT and prompts for GRPO, from seeded initial states of disjoint splits.
 
-Two kinds of demonstrations:
+Three kinds of demonstrations:
 
 * ``expert``: saturated LQR; where it breaks a bound, the cheapest LQR of a range of control weights that keeps to
   all of them.
 * ``varied``: state feedback u = -K x whose gains are drawn at random around LQR's for each demonstration and
   stated in the reasoning. SFT on these is the average of its teachers; which law to state is then a small decision
   that carries most of the reward's variance, and that GRPO can learn.
+* ``optimal``: the cheapest plan that keeps to the bounds (`llm_agent.optimal_plans`); no gains are stated.
 
 Demonstrations may be perturbed, for a model that has only seen clean plans takes its own errors for part of the plan
 and adds to them. Errors are added to the controls that are written, and what is taught at each control either
@@ -42,15 +43,16 @@ from control_envs.splits import SPLITS, Split
 from control_envs.systems.base import Array
 from control_envs.trajectory import Trajectory
 from llm_agent.laws import GAIN_DECIMALS, Reasoning, format_reasoning
-from llm_agent.state_reasoning import rollout
+from llm_agent.optimal_plans import optimal_plans
+from llm_agent.state_reasoning import WrittenRollout, rollout
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 Errors = Literal["ignored", "answered"]
 ERRORS: tuple[Errors, ...] = ("ignored", "answered")
-Kind = Literal["expert", "varied"]
-KINDS: tuple[Kind, ...] = ("expert", "varied")
+Kind = Literal["expert", "varied", "optimal"]
+KINDS: tuple[Kind, ...] = ("expert", "varied", "optimal")
 # Gains of `varied` demonstrations are drawn uniformly between these multiples of LQR's.
 GAIN_RANGE = (0.2, 1.6)
 # Settings of `variations` have horizons between these multiples of the plant's own; so many are drawn for each plant.
@@ -69,7 +71,7 @@ class Demonstrations:
         flights: batch of shape (count,) that the controls taught belong to.
         written: controls as written, errors included, (count, N, m).
         taught: what to learn to write in their place, (count, N, m); the same where nothing is perturbed.
-        K: the law each demonstration states, shape (count, m, n).
+        K: the law each demonstration states, shape (count, m, n); None for optimal plans, which follow none.
         dropped: initial states for which no law of the range kept to the bounds.
         states: for reasoning that carries the state, those that the controls are computed from, (count, N, n).
     """
@@ -77,7 +79,7 @@ class Demonstrations:
     flights: Trajectory
     written: Array
     taught: Array
-    K: Array
+    K: Array | None
     dropped: int
     states: Array | None = None
 
@@ -103,6 +105,8 @@ def demonstrate(
     Raises:
         ValueError: unknown kind.
     """
+    if kind == "optimal":
+        return _demonstrate_optimum(system, x0, seed, perturbation, errors == "answered" or carries_state)
     if kind == "expert":
         K = np.broadcast_to(lqr(system)[0], (len(x0), system.m, system.n)).copy()
     elif kind == "varied":
@@ -116,11 +120,28 @@ def demonstrate(
     kept = _keeps_bounds(system, x0, K)
     noise = _errors(system, int(kept.sum()), perturbation, derived_seed(seed, 1))
     if carries_state:
-        made = rollout(system, x0[kept], K[kept], noise)
-        flights = simulate(system, x0[kept], made.u)
-        return Demonstrations(flights, made.u, made.feedback, K[kept], int((~kept).sum()), made.x)
+        gains = K[kept]
+        made = rollout(system, x0[kept], lambda k, x: -np.einsum("bij,bj->bi", gains, x), noise)
+        return _written(system, made, gains, int((~kept).sum()))
     flights, written, taught = _fly_perturbed(system, x0[kept], K[kept], noise, errors)
     return Demonstrations(flights, written, taught, K[kept], int((~kept).sum()))
+
+
+def _demonstrate_optimum(
+    system: System, x0: Array, seed: int, perturbation: float, answers_errors: bool
+) -> Demonstrations:
+    plans, kept = optimal_plans(system, x0)
+    noise = _errors(system, int(kept.sum()), perturbation, derived_seed(seed, 1))
+    made = rollout(system, x0[kept], plans, noise if answers_errors else np.zeros_like(noise))
+    if not answers_errors:
+        written = np.round(system.saturate(made.u + np.moveaxis(noise, 0, 1)), DECIMALS)
+        return Demonstrations(simulate(system, x0[kept], made.u), written, made.u, None, int((~kept).sum()))
+    return _written(system, made, None, int((~kept).sum()))
+
+
+def _written(system: System, made: WrittenRollout, K: Array | None, dropped: int) -> Demonstrations:
+    flights = simulate(system, made.x[:, 0], made.u)
+    return Demonstrations(flights, made.u, made.feedback, K, dropped, made.x)
 
 
 def _errors(system: System, count: int, perturbation: float, seed: int) -> Array:
@@ -181,10 +202,11 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
         return _rows_that_carry_the_state(demonstrations)
     flights, K = demonstrations.flights, demonstrations.K
     # Waypoints are what the law foresees: they know nothing of errors to come.
-    foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if reasoning == "waypoints" else flights.x
-    thoughts = [
-        format_reasoning(reasoning, law, x, u) for law, x, u in zip(K, foreseen, demonstrations.written, strict=True)
-    ]
+    foresees = reasoning == "waypoints" and K is not None
+    foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if foresees else flights.x
+    laws = [None] * len(flights.x) if K is None else K
+    plans = zip(laws, foreseen, demonstrations.written, strict=True)
+    thoughts = [format_reasoning(reasoning, law, x, u) for law, x, u in plans]
     written = [format_completion(u, thought) for u, thought in zip(demonstrations.written, thoughts, strict=True)]
     taught = written
     if not np.array_equal(demonstrations.taught, demonstrations.written):
@@ -201,7 +223,8 @@ def _rows_that_carry_the_state(made: Demonstrations) -> list[dict[str, Any]]:
     assert made.states is not None
 
     def completions(controls: Array) -> list[str]:
-        parts = zip(made.K, made.states, controls, made.written, strict=True)
+        laws = [None] * len(controls) if made.K is None else made.K
+        parts = zip(laws, made.states, controls, made.written, strict=True)
         return [format_completion(u, format_reasoning("states", K, x, thought)) for K, x, thought, u in parts]
 
     rows = zip(
@@ -247,7 +270,7 @@ def make_demonstrations(
             x0, own = sample_states(setting, part, split, s), derived_seed(SPLITS.index(split), s)
             made.append(demonstrate(setting, x0, kind, own, perturbation, errors, reasoning == "states"))
         rows += [row for batch in made for row in demonstration_rows(batch, reasoning)]
-        plants[name] = {**_describe(made[0]), "variations": sum(len(batch.K) for batch in made[1:])}
+        plants[name] = {**_describe(made[0]), "variations": sum(len(batch.written) for batch in made[1:])}
     card = {
         "kind": kind,
         "split": split,
@@ -316,7 +339,7 @@ def _describe(made: Demonstrations) -> dict[str, Any]:
     metrics = measure(made.flights)
     return {
         "settings": made.flights.system.to_dict(),
-        "count": len(made.K),
+        "count": len(made.written),
         "dropped": made.dropped,
         "mean_reward_1.3": float(score(metrics).total.mean()),
         "mean_cost": float(metrics.cost.mean()),

@@ -33,7 +33,10 @@ class RunArguments:
     )
     demonstrations: Kind = field(
         default="varied",
-        metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)"},
+        metadata={
+            "help": "'varied' (state feedback with random stated gains), 'expert' (LQR) or 'optimal' "
+            "(the cheapest plan that keeps the bounds)"
+        },
     )
     demonstration_count: int | None = field(
         default=None, metadata={"help": "demonstrations to make; by default each SFT step sees new ones"}
@@ -41,7 +44,8 @@ class RunArguments:
     reasoning: Reasoning = field(
         default="brief",
         metadata={
-            "help": "what demonstrations reason: 'none', 'brief' (the law), 'waypoints' (states to come as well)"
+            "help": "what demonstrations reason: 'none', 'brief' (the law), 'waypoints' (states to come as well), "
+            "'states' (the law, then each control beside the state it follows from)"
         },
     )
     perturbation: float | None = field(

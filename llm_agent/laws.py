@@ -32,23 +32,21 @@ def format_law(K: ArrayLike) -> str:
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
 
 
-def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike, u: ArrayLike) -> str:
+def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike) -> str:
     """The reasoning of one demonstration.
 
     Args:
         style: "none" is empty; "brief" states the law; "waypoints" also the states at each tenth of the flight;
             "states" also the whole trajectory, each control beside the state it is computed from.
-        K: the law, (m, n).
+        K: the law, (m, n); None where the plan follows none, and then only a trajectory is left to write.
         x: the states that the law leads through, (N + 1, n); of a trajectory those that the controls follow, (N, n).
         u: the controls, (N, m); used for the trajectory alone.
     """
     if style == "none":
         return ""
-    if style == "waypoints":
-        return f"{format_law(K)}; {format_waypoints(x)}"
-    if style == "states":
-        return f"{format_law(K)}; {format_trajectory(x, u)}"
-    return format_law(K)
+    law = [] if K is None else [format_law(K)]
+    states = {"waypoints": lambda: [format_waypoints(x)], "states": lambda: [format_trajectory(x, u)]}
+    return "; ".join([*law, *states.get(style, list)()])
 
 
 def format_waypoints(x: ArrayLike) -> str:

@@ -11,6 +11,7 @@ from each state *as it is written*, rounded to `STATE_DECIMALS`, and not from th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +42,21 @@ class WrittenRollout:
     feedback: Array
 
 
-def rollout(system: System, x0: Array, K: Array, errors: Array) -> WrittenRollout:
-    """Applies u = -K x to the states as they are written.
+def rollout(system: System, x0: Array, feedback: Callable[[int, Array], Array], errors: Array) -> WrittenRollout:
+    """Applies a feedback to the states as they are written.
 
     Args:
         x0: initial states, (count, n).
-        K: feedback gains, (count, m, n).
+        feedback: controls (count, m) at step k in states (count, n).
         errors: what is added to each control, (N, count, m).
     """
-    x, states, controls, feedback = x0, [], [], []
-    for error in errors:
+    x, states, controls, answers = x0, [], [], []
+    for k, error in enumerate(errors):
         states.append(np.round(x, STATE_DECIMALS))
-        feedback.append(np.round(system.saturate(-np.einsum("bij,bj->bi", K, states[-1])), DECIMALS))
-        controls.append(np.round(system.saturate(feedback[-1] + error), DECIMALS))
+        answers.append(np.round(system.saturate(feedback(k, states[-1])), DECIMALS))
+        controls.append(np.round(system.saturate(answers[-1] + error), DECIMALS))
         x = system.step(states[-1], controls[-1])
-    return WrittenRollout(np.stack(states, axis=1), np.stack(controls, axis=1), np.stack(feedback, axis=1))
+    return WrittenRollout(np.stack(states, axis=1), np.stack(controls, axis=1), np.stack(answers, axis=1))
 
 
 def format_trajectory(x: ArrayLike, u: ArrayLike) -> str:

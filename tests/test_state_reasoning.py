@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from baselines.lqr import fly_feedback
+from baselines.lqr import fly_feedback, lqr
+from baselines.optimum import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
 from llm_agent.dataset import demonstrate, demonstration_rows, make_demonstrations
 from llm_agent.laws import parse_law
@@ -87,12 +88,12 @@ def test_rounding_the_states_costs_next_to_nothing(system):
     made = demonstrate(system, sample_states(system, 100, "train"), "varied", 1, carries_state=True)
     unrounded = fly_feedback(system, made.flights.x[:, 0], made.K, decimals=2)
     costs = [measure(flights).cost.mean() for flights in (made.flights, unrounded)]
-    assert costs[0] == pytest.approx(costs[1], rel=1e-3)
+    assert costs[0] == pytest.approx(costs[1], rel=5e-3)
 
 
 def test_rollouts_saturate_what_errors_push_out():
     system = get_system("double_integrator")
-    made = rollout(system, np.array([[0.4, 0.0]]), np.array([[[5.0, 5.0]]]), np.full((3, 1, 1), 9.0))
+    made = rollout(system, np.array([[0.4, 0.0]]), lambda k, x: -5.0 * x.sum(1, keepdims=True), np.full((3, 1, 1), 9.0))
     assert np.all(made.u == 3.0)
     assert np.all(made.feedback < 0)
 
@@ -141,3 +142,39 @@ def test_room_for_an_answer_depends_on_what_the_tokenizer_can_write(tokenizer):
     system = get_system("van_der_pol_hard")
     asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
     assert 600 < room < tokenizer.model_max_length - asked
+
+
+# -- the constrained optimum ---------------------------------------------------------------------------------
+
+
+def test_optimal_demonstrations_keep_the_bounds_and_cost_what_the_optimum_costs(system):
+    x0 = sample_states(system, 4, "train")
+    made = demonstrate(system, x0, "optimal", carries_state=True)
+    optimum = solve_all(system, made.flights.x[:, 0], cache=False)
+    metrics = measure(made.flights)
+    assert metrics.violations.sum() == 0
+    np.testing.assert_allclose(metrics.cost, optimum.cost, rtol=0.05)
+    for row in demonstration_rows(made, "states"):
+        assert row["completion"].startswith(f"<REASONING>{TRAJECTORY}")
+        x, u = parse_trajectory(row["completion"].partition("</REASONING>")[0], system.n, system.m)
+        np.testing.assert_allclose(x[1:], system.step(x[:-1], u[:-1]), atol=ENOUGH_FOR_A_STEP)
+
+
+def test_optimal_demonstrations_keep_a_bound_that_lqr_breaks():
+    system = get_system("double_integrator_hard")
+    x0 = sample_states(system, 60, "train")
+    made = demonstrate(system, x0, "optimal")
+    assert measure(fly_feedback(system, x0, lqr(system)[0], 2)).violations.any()
+    assert made.dropped == 0
+    assert measure(made.flights).violations.sum() == 0
+    assert made.K is None
+
+
+@pytest.mark.parametrize("style", ["none", "brief", "waypoints"])
+def test_optimal_demonstrations_state_no_gains(style):
+    rows, card = make_demonstrations(["double_integrator"], 6, "optimal", perturbation=0.1, reasoning=style)
+    assert card["count"] == 6
+    for row in rows:
+        assert parse_law(row["completion"], 2, 1) is None
+        assert parse_completion(row["taught"], 50).verdict == "ok"
+    assert any(row["taught"] != row["completion"] for row in rows)
