@@ -16,6 +16,7 @@ from trl import SFTConfig, SFTTrainer
 
 from control_envs.codec import DECIMALS
 from llm_agent.chat import encode as encode_prompts
+from llm_agent.length_order import SimilarLengths
 from llm_agent.optim import MuonAdamW
 from llm_agent.tiny_model import holds_tiny
 from llm_agent.tokenizer import number_families
@@ -72,6 +73,12 @@ class TinySFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SimilarLengths([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW as one optimizer."""
