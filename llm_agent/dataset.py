@@ -83,6 +83,11 @@ class Demonstrations:
     dropped: int
     states: Array | None = None
 
+    @property
+    def gains(self) -> list[Array | None]:
+        """The gains that each demonstration states, (m, n), or None."""
+        return [None] * len(self.written) if self.K is None else list(self.K)
+
 
 def demonstrate(
     system: System,
@@ -201,11 +206,10 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
     if reasoning == "states":
         return _rows_that_carry_the_state(demonstrations)
     flights, K = demonstrations.flights, demonstrations.K
-    # Waypoints are what the law foresees: they know nothing of errors to come.
-    foresees = reasoning == "waypoints" and K is not None
-    foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x if foresees else flights.x
-    laws = [None] * len(flights.x) if K is None else K
-    plans = zip(laws, foreseen, demonstrations.written, strict=True)
+    foreseen = flights.x
+    if reasoning == "waypoints" and K is not None:  # what the law foresees: it knows nothing of errors to come
+        foreseen = fly_feedback(flights.system, flights.x[:, 0], K, DECIMALS).x
+    plans = zip(demonstrations.gains, foreseen, demonstrations.written, strict=True)
     thoughts = [format_reasoning(reasoning, law, x, u) for law, x, u in plans]
     written = [format_completion(u, thought) for u, thought in zip(demonstrations.written, thoughts, strict=True)]
     taught = written
@@ -220,11 +224,11 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
 
 def _rows_that_carry_the_state(made: Demonstrations) -> list[dict[str, Any]]:
     """Rows whose reasoning writes the trajectory. Its controls are taught; the answer repeats them as written."""
-    assert made.states is not None
+    states = made.states
+    assert states is not None
 
     def completions(controls: Array) -> list[str]:
-        laws = [None] * len(controls) if made.K is None else made.K
-        parts = zip(laws, made.states, controls, made.written, strict=True)
+        parts = zip(made.gains, states, controls, made.written, strict=True)
         return [format_completion(u, format_reasoning("states", K, x, thought)) for K, x, thought, u in parts]
 
     rows = zip(
