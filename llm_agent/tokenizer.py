@@ -9,7 +9,7 @@ spelt in bytes, so that no text is unknown. The vocabulary holds
   behind a row of several controls): the first control, large and of consequence, is then a token like those after it,
   and the odd one out is the last,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50"),
-* for states on a finer grid, which reasoning carries, the further decimals: "0.3841, " is "0.38" and "41, ".
+* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, ".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from control_envs.codec import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, 
 from control_envs.systems import System
 from llm_agent.chat import BARE
 from llm_agent.laws import GAIN_DECIMALS, format_law
-from llm_agent.state_reasoning import STATE_DECIMALS, TRAJECTORY
+from llm_agent.state_reasoning import FINE_STEPS, STATE_DECIMALS, TRAJECTORY
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-FINE_DECIMALS = STATE_DECIMALS - DECIMALS
-_LIST, _ROW = ", ", "; "
+_LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
-_FINE = re.compile(rf"\d{{{FINE_DECIMALS}}}")
+_FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -75,9 +74,13 @@ def vocabulary() -> dict[str, float | None]:
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
     whole = {str(i): float(i) for i in range(MAX_INTEGER + 1)}
-    # A state between -0.01 and 0 begins with "-0.00". Its further decimals count as a share of the grid's step.
-    finer = {"-0.00": 0.0} | {f"{i:0{FINE_DECIMALS}d}{_LIST}": i / 10**FINE_DECIMALS for i in range(10**FINE_DECIMALS)}
-    return {**text, **numbers, **gains, **whole, **finer}
+    return {**text, **numbers, **gains, **whole, **_fine_parts()}
+
+
+def _fine_parts() -> dict[str, float]:
+    """The fine parts of states and what they denote, as a share of the coarse part's step."""
+    steps = range(-FINE_STEPS // 2, FINE_STEPS // 2)
+    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}{_SUM}": i / FINE_STEPS for i in steps}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -87,10 +90,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    separator = r"(?:[,;] (?=-?\d))?"
-    coarse = rf"-?\d+\.\d{{{DECIMALS}}}(?=\d{{{FINE_DECIMALS}}}(?!\d))"
-    fine = rf"(?<=\.\d{{{DECIMALS}}})\d{{{FINE_DECIMALS}}}(?!\d){separator}"
-    pieces = Regex(rf"{literal}|{coarse}|{fine}|-?\d+\.\d+{separator}|[A-Za-z]+|\s+")
+    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d)|\+)?|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -123,22 +123,21 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """The token ids of number tokens in order of value, those of each form a family of their own: control values alone,
-    with a comma or a semicolon beside them, and the further decimals of states.
+    with a comma or a semicolon beside them, and the fine parts of states.
 
     Read from its own vocabulary, for a model that was made before keeps the tokenizer that it was made with.
     """
-    families: dict[str, list[tuple[float, bool, int]]] = {}
+    families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
-        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW))
-        if _VALUE.fullmatch(number) or (number != token and _FINE.fullmatch(number)):
-            form = re.sub(r"\d+", "#", token.removeprefix("-"))
-            families.setdefault(form, []).append((float(number), not number.startswith("-"), i))  # -0.00 before 0.00
-    return [[i for *_, i in sorted(family)] for _, family in sorted(families.items())]
+        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
+        if _VALUE.fullmatch(number) or _FINE.fullmatch(number):
+            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
+    return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
 
 
 def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether it has tokens for the states that reasoning carries; one made before there were any spells them."""
-    return _as_bytes("0" * FINE_DECIMALS + _LIST) in tokenizer.get_vocab()
+    return next(iter(_fine_parts())) in tokenizer.get_vocab()
 
 
 @cache

@@ -59,8 +59,8 @@ def test_reading_a_trajectory_never_raises(text):
 
 def test_what_is_no_trajectory_is_none():
     assert parse_trajectory("feedback k1=3.2 k2=2.5", 2, 1) is None  # gains alone
-    assert parse_trajectory(f"{TRAJECTORY}0.4000, -0.2000", 2, 1) is None  # no whole step
-    assert parse_trajectory("0.4000, -0.2000, -1.00", 2, 1) is None  # the word is missing
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", 2, 1) is None  # no whole step
+    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", 2, 1) is None  # the word is missing
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------
@@ -113,24 +113,26 @@ def test_tokens_of_a_trajectory(tokenizer, system):
     assert len(tokenize(rows, tokenizer)) == len(rows)  # which would raise were the lengths different
 
 
-@given(st.integers(-49_999, 49_999), st.integers(-500, 500))
+@given(st.integers(-49_949, 49_949), st.integers(-500, 500))
 def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
     text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]])
     ids = tokenizer(format_completion([[0.0]], text)).input_ids
-    _, x, u = text.split()
-    assert [tokenizer.decode([i]) for i in ids[1:4]] == [x[:-3], f"{x[-3:]} ", u]
+    fine, coarse, u = (tokenizer.decode([i]) for i in ids[1:4])
+    assert f"{TRAJECTORY}{fine}{coarse}{u}" == text
+    assert fine.endswith("+")
+    assert float(fine[:-1]) + float(coarse[:-2]) == pytest.approx(state / 10**STATE_DECIMALS, abs=1e-9)
+    assert -0.005 <= float(fine[:-1]) < 0.005
 
 
 def test_targets_stay_within_their_form(tokenizer):
-    """The further decimals have neighbours among themselves, and so has each form of a control value."""
-    forms = [{re.sub(r"-?\d+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
-    assert all(len(form) == 1 for form in forms)
-    assert {"#, "} in forms
+    """Fine parts have neighbours among themselves, and so has each form of a control value."""
+    forms = [{re.sub(r"-?[\d.]+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
+    assert sorted(*zip(*forms, strict=True)) == ["#", "#+", "#, ", "#; "]
     targets = NumberTargets(tokenizer, width=0.06)
-    label = tokenizer("0.4050, 0.00").input_ids[1:2]
-    reached = {tokenizer.decode([i]) for i in targets._neighbours[label[0]].tolist()}
-    assert {"48, ", "52, "} < reached
-    assert all(re.fullmatch(r"\d\d, ", text) for text in reached)
+    label = tokenizer("0.0005+0.40, 0.00").input_ids[0]
+    reached = {tokenizer.decode([i]) for i in targets._neighbours[label].tolist()}
+    assert {"0.0008+", "0.0002+"} < reached
+    assert all(text.endswith("+") for text in reached)
 
 
 def test_room_for_an_answer_depends_on_what_the_tokenizer_can_write(tokenizer):
