@@ -17,6 +17,7 @@ from control_envs import SYSTEMS, format_completion, format_prompt, get_system, 
 from llm_agent.dataset import demonstrate, demonstration_rows, make_demonstrations
 from llm_agent.laws import parse_law
 from llm_agent.models import completion_room, load_tokenizer
+from llm_agent.reasoning_errors import written_errors
 from llm_agent.sft import NumberTargets, tokenize
 from llm_agent.state_reasoning import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory, rollout
 from llm_agent.tokenizer import build_tokenizer, number_families, writes_states
@@ -180,3 +181,29 @@ def test_optimal_demonstrations_state_no_gains(style):
         assert parse_law(row["completion"], 2, 1) is None
         assert parse_completion(row["taught"], 50).verdict == "ok"
     assert any(row["taught"] != row["completion"] for row in rows)
+
+
+# -- errors of what is written -------------------------------------------------------------------------------
+
+
+def test_a_demonstration_has_no_errors(system):
+    made = demonstrate(system, sample_states(system, 3, "train"), "varied", carries_state=True)
+    for row in demonstration_rows(made, "states"):
+        errors = written_errors(system, np.array(row["x0"]), row["completion"])
+        assert np.abs(errors.start).max() == 0
+        assert np.abs(errors.states).max() < ENOUGH_FOR_A_STEP
+        assert np.abs(errors.controls).max() < 1e-9
+        assert errors.repeats.all()
+        assert errors.states.shape == (system.horizon - 1, system.n)
+
+
+def test_errors_are_found_where_they_are():
+    system = get_system("double_integrator")
+    x, u = np.array([[0.4, -0.2], [0.3831, -0.13]]), np.array([[0.7], [-0.5]])
+    text = f"<REASONING>feedback k1=1.0 k2=1.0; {format_trajectory(x, u)}</REASONING><CONTROLS>0.70</CONTROLS>"
+    errors = written_errors(system, np.array([0.4, -0.25]), text)
+    np.testing.assert_allclose(errors.start, [0, 0.05])
+    np.testing.assert_allclose(errors.states, [[-0.0004, 0.0]], atol=1e-9)
+    np.testing.assert_allclose(errors.controls, [[0.9], [-0.25]])
+    assert len(errors.repeats) == 0  # there is no plan of fifty controls
+    assert written_errors(system, x[0], "<REASONING>feedback k1=1.0 k2=1.0</REASONING>") is None
