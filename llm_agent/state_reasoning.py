@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from control_envs.codec import DECIMALS
+from control_envs.codec import DECIMALS, END_REASONING
 from control_envs.systems.base import Array, System
 
 # Rounding moves the plant away from what is written, and an unstable one amplifies it: at three decimals the upright
@@ -84,7 +84,7 @@ def _format_state(value: float) -> str:
 
 def parse_trajectory(text: str, n: int, m: int) -> tuple[Array, Array] | None:
     """The states (N, n) and controls (N, m) that a reasoning writes, or None if its numbers are not whole steps."""
-    parts = text.partition(TRAJECTORY)[2].split(", ")
+    parts = text.partition(TRAJECTORY)[2].partition(END_REASONING)[0].split(", ")
     if not all(map(_PART.fullmatch, parts)) or len(parts) % (n + m):
         return None
     numbers = [round(sum(map(float, part.split("+"))), STATE_DECIMALS) for part in parts]

@@ -13,7 +13,7 @@ ALL_TOKENS = ["--top_entropy_quantile", "1.0"]
 PLAIN_ADAM = ["--adam_epsilon", "1e-8"]
 SFT_STEPS, GRPO_STEPS = 500, 200  # of the presets for a pretrained tiny model
 # Tokens of a problem and its answer in each style of reasoning: equal compute is equal steps times tokens.
-_TOKENS = {"none": 62, "brief": 66, "waypoints": 86}
+_TOKENS = {"none": 62, "brief": 66, "waypoints": 86, "states": 316}
 
 
 @dataclass(frozen=True)
