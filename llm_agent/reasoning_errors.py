@@ -59,9 +59,9 @@ def written_errors(system: System, x0: Array, completion: str) -> WrittenErrors 
     K = parse_law(reasoning, system.n, system.m)
     answer = parse_completion(completion, system.horizon, system.m).controls
     feedback = None if K is None else np.round(system.saturate(-x @ K.T), DECIMALS)
-    repeats = np.empty(0, dtype=bool)
+    repeats: np.ndarray = np.empty(0, dtype=bool)
     if answer is not None and len(answer) == len(u):
-        repeats = np.isclose(answer, u, atol=1e-9).all(axis=1)
+        repeats = np.asarray(np.isclose(answer, u, atol=1e-9).all(axis=1))
     return WrittenErrors(
         start=x[0] - x0,
         states=x[1:] - system.step(x[:-1], system.saturate(u[:-1])),
