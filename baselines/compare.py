@@ -145,7 +145,11 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
 
     def work() -> None:
         check_output_dir(args.output_dir)
-        for system in get_systems(args.system):
+        systems, scenarios = get_systems(args.system), scenarios_of(args)
+        for system in systems:
+            for scenario in scenarios:
+                scenario.true_plant(system)  # refuses what is no parameter of a plant before any work
+        for system in systems:
             policies, skipped = classical_policies(args, system)
             comparison = Comparison(
                 system,
@@ -153,7 +157,7 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
                 skipped,
                 states=args.states,
                 seed=args.seed,
-                scenarios=scenarios_of(args),
+                scenarios=scenarios,
                 best_reward=args.best_reward,
                 cache=not args.no_cache,
             )
@@ -168,6 +172,9 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
 
 
 def _positive(text: str) -> int:
+    """An argparse type; argparse would name this function where the text is not a number."""
+    if not text.strip().lstrip("+-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} must be at least 1")

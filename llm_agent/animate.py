@@ -15,7 +15,9 @@ from pathlib import Path
 from baselines.figures.animation import check_name
 from control_envs import get_system
 from control_envs.utils.commands import guarded, join_negative
+from llm_agent.evaluation.models import check_named_once
 from llm_agent.reporting.animation import animate, classical_policies, initial_state, plant_of, text_models
+from llm_agent.training.quiet import silence_known_warnings
 
 DEFAULT = "tiny-double-integrator"
 
@@ -36,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         check_name(args.into)
+        check_named_once(args.models)
+        silence_known_warnings()
         system = get_system(args.system or plant_of(args.models[0]))
         x0 = initial_state(system, args.x0)
         policies = [

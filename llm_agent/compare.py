@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from baselines import compare
 from baselines.controllers.policy import Policy
 from control_envs import System
-from llm_agent.evaluation.models import load_policies, refuse_twins
+from llm_agent.evaluation.models import check_named_once, load_policies, refuse_twins
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import BEST_OF, DECODINGS, STRUCTURED, text_policies
 from llm_agent.training.quiet import silence_known_warnings
@@ -27,9 +26,7 @@ def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
     Raises:
         ValueError: a model is named twice, or two models have the same name in tables.
     """
-    for i, name in enumerate(names):
-        if any(name == other or _is_same_folder(name, other) for other in names[:i]):
-            raise ValueError(f"the model {name} is named twice: name each model once")
+    check_named_once(names)
     loaded: dict[str, LLMPolicy] = {}
     for name in names:
         for label, policy in load_policies(name).items():
@@ -37,10 +34,6 @@ def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
                 raise ValueError(f"two models are called {label!r} in tables: rename one of their folders")
             loaded[label] = policy
     return loaded
-
-
-def _is_same_folder(name: str, other: str) -> bool:
-    return Path(name).exists() and Path(other).exists() and Path(name).samefile(other)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

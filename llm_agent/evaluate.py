@@ -22,7 +22,7 @@ from control_envs.utils.commands import guarded
 from control_envs.utils.files import check_output_dir
 from llm_agent.evaluation.evaluate import evaluate_models, evaluate_policies, evaluate_run, write_reports
 from llm_agent.evaluation.markdown import to_markdown
-from llm_agent.evaluation.models import run_models
+from llm_agent.evaluation.models import check_named_once, run_models
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import BEST_OF, STRUCTURED
 from llm_agent.reporting.finish import illustrate, try_to_report
@@ -75,12 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--best-of", type=int, default=None, metavar="N", help=f"{BEST_OF}; a run's own evaluation stays"
     )
     args = parser.parse_args(argv)
-    for name in ("states", "best_of"):
-        if (given := getattr(args, name)) is not None and given < 1:
-            parser.error(f"--{name.replace('_', '-')} must be at least 1")
+    for name, least in (("states", 1), ("best_of", 1), ("seed", 0)):
+        if (given := getattr(args, name)) is not None and given < least:
+            parser.error(f"--{name.replace('_', '-')} must be at least {least}")
 
     def work() -> None:
         systems = get_systems(args.system)
+        check_named_once(args.models)
         if args.output_dir:
             check_output_dir(args.output_dir)
         silence_known_warnings()

@@ -68,6 +68,8 @@ class MPC:
         bounded: bool = True,
     ):
         self.system = system
+        if horizon is not None and horizon < 1:
+            raise ValueError(f"horizon must be at least 1 or None, not {horizon}")
         self.horizon = horizon or max(1, system.horizon // 2)
         if solver == "auto":
             solver = "hpipm" if is_linear(system) else "sqpmethod"

@@ -38,6 +38,15 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+# What keeps each QP plugin from printing.
+_QP_OPTIONS: dict[str, dict[str, Any]] = {
+    "qpoases": {"printLevel": "none"},
+    "osqp": {"osqp": {"verbose": False}},
+    "highs": {"highs": {"output_flag": False}},
+    "qrqp": {"print_iter": False, "print_header": False, "print_info": False},
+}
+
+
 def dynamics(system: System) -> Any:
     """One step in scaled units as a CasADi function (x, u) -> x_next, from the plant's RK4 step."""
     ca = need("casadi", "baselines")
@@ -195,7 +204,8 @@ def _make_solver(name: str, system: System, problem: dict[str, Any], equality: l
             raise ValueError(
                 f"solver {name!r} solves only QPs, but {system.name} is not linear: give sqpmethod, fatrop or ipopt"
             )
-        return ca.qpsol("ocp", name, problem, {"print_time": False, "expand": True, "error_on_fail": False})
+        quiet = {"print_time": False, "expand": True, "error_on_fail": False, **_QP_OPTIONS.get(name, {})}
+        return ca.qpsol("ocp", name, problem, quiet)
     if not ca.has_nlpsol(name):
         raise ValueError(
             f"CasADi has no solver {name!r}: give a QP plugin such as hpipm or an NLP plugin such as ipopt"

@@ -8,6 +8,7 @@ pickles, which can run any code, and are read only to resume a run: resume only 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -99,12 +100,14 @@ def _train(
     else:
         model = new_model(env, settings, seed)
     env.training = False  # until the first rollout: the reset in learn() must not change the statistics
-    model.learn(
-        settings.total_timesteps - model.num_timesteps,
-        callback=[_checkpoints(folder, seed, settings.total_timesteps // CHECKPOINTS), *callbacks],
-        reset_num_timesteps=False,
-        progress_bar=progress,
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "rich is experimental")  # tqdm's word on SB3's progress bar
+        model.learn(
+            settings.total_timesteps - model.num_timesteps,
+            callback=[_checkpoints(folder, seed, settings.total_timesteps // CHECKPOINTS), *callbacks],
+            reset_num_timesteps=False,
+            progress_bar=progress,
+        )
     with replacing(folder / POLICY) as part:
         need("safetensors.torch", "ppo").save_file(_tensors(model, env), part)
     write_json(folder / SETTINGS, {**record, "done": True})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from baselines.controllers.policy import ANSWERS, Controller, Policy
-from control_envs import System, sample_states, simulate
+from control_envs import System, get_system, sample_states, simulate
 from control_envs.dynamics.trajectory import Trajectory
 from control_envs.systems.initial_states import Split
 from control_envs.utils.optional import need
@@ -48,7 +48,7 @@ class Scenario:
 
     def true_plant(self, system: System) -> System:
         """The plant that is simulated."""
-        return system.replace(**self.params) if self.params else system
+        return get_system(system, **self.params)
 
     def initial_states(self, system: System, count: int, split: Split = "test", seed: int = 0) -> Array:
         """Held-out initial states (count, n); with a reach, those outside ``x0_bounds``.

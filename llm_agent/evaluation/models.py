@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder, is_run
 
-__all__ = ["load_policies", "refuse_twins", "run_models"]
+__all__ = ["check_named_once", "load_policies", "refuse_twins", "run_models"]
 
 _PROBES = 4  # prompts on which models are compared
 
@@ -40,6 +41,21 @@ def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
     if not models:
         raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
     return models
+
+
+def check_named_once(names: Sequence[str]) -> None:
+    """Checks that no model is named twice, also not by another path to its folder.
+
+    Raises:
+        ValueError: one is.
+    """
+    for i, name in enumerate(names):
+        if any(name == other or _is_same_folder(name, other) for other in names[:i]):
+            raise ValueError(f"the model {name} is named twice: name each model once")
+
+
+def _is_same_folder(name: str, other: str) -> bool:
+    return Path(name).exists() and Path(other).exists() and Path(name).samefile(other)
 
 
 @cache

@@ -138,7 +138,11 @@ def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[s
     if any(_flag(argv, f"--gradient{sign}checkpointing") is not None for sign in "_-"):
         defaults.pop("activation_checkpointing", None)
     parser.set_defaults_with_config(output_dir="", **machine, **defaults)
-    args, config, unknown = parser.parse_args_and_config(_with_preset_paths(argv, phase), return_remaining_strings=True)
+    words = _with_preset_paths(argv, phase)
+    try:
+        args, config, unknown = parser.parse_args_and_config(words, return_remaining_strings=True)
+    except ZeroDivisionError:  # from TRL's own arithmetic
+        raise ValueError("--num_generations, --steps_per_generation and batch sizes must be at least 1") from None
     if unknown:
         known = [option for action in parser._actions for option in action.option_strings]
         near = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)

@@ -90,6 +90,9 @@ class RunArguments:
         for name in ("eval_states", "demonstration_count"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
+        for name in ("eval_seed", "lora_r"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if self.errors not in ERRORS:
             raise ValueError(f"--errors must be one of {', '.join(ERRORS)}, not {self.errors!r}")
         if self.perturbation is not None and self.perturbation < 0:

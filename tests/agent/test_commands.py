@@ -12,7 +12,7 @@ pytest.importorskip("trl")
 from baselines import compare as classical_compare
 from baselines import ppo
 from control_envs.utils.files import check_output_dir
-from llm_agent import compare, evaluate, export, study, train_grpo, train_sft, tune
+from llm_agent import animate, compare, evaluate, export, study, train_grpo, train_sft, tune
 from llm_agent.models.tiny import build_tiny
 from llm_agent.training.arguments import parse
 from llm_agent.training.quiet import UNUSED_SAMPLING, UNUSED_SAMPLING_LOGGER, silence_known_warnings
@@ -106,3 +106,26 @@ def test_known_warnings_are_silenced_by_name():
     for text, is_shown in ((f"{UNUSED_SAMPLING}: ['min_p'].", False), ("another message", True)):
         record = logging.LogRecord(logger.name, logging.WARNING, "x.py", 1, text, None, None)
         assert bool(logger.filter(record)) is is_shown
+
+
+def test_a_model_is_evaluated_and_animated_once(capsys):
+    for main in (evaluate.main, animate.main):
+        assert main(["no/such-model", "no/such-model"]) == 2
+        assert capsys.readouterr().err == "error: the model no/such-model is named twice: name each model once\n"
+
+
+def test_a_parameter_that_no_plant_has_is_refused_before_any_work(tmp_path, capsys):
+    flags = ["--system", "double_integrator", "--param", "mu=1.5", "--output-dir", str(tmp_path / "new")]
+    assert classical_compare.main(flags) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == (
+        "error: double_integrator has no setting 'mu'. It has Q, R, dt, horizon, mass, u_bounds, x0_bounds, x_bounds."
+    )
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("flag", ["num_generations", "steps_per_generation"])
+def test_batches_of_nothing_are_refused(flag, capsys):
+    assert train_grpo.main([f"--{flag}", "0"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert flag in line

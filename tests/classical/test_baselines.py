@@ -267,6 +267,21 @@ def test_a_state_that_is_no_number_never_reaches_a_solver(capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("solver", ["hpipm", "osqp", "highs", "qrqp"])
+def test_qp_solvers_are_silent(solver, capfd):
+    casadi = pytest.importorskip("casadi")
+    if not casadi.has_conic(solver):
+        pytest.skip(f"CasADi has no {solver} here")
+    assert MPC(get_system("double_integrator"), horizon=10, solver=solver).plan([0.5, -0.2]).status != "failed"
+    printed = capfd.readouterr()
+    assert printed.out + printed.err == ""
+
+
+def test_a_horizon_below_one_is_refused():
+    with pytest.raises(ValueError, match="horizon must be at least 1"):
+        MPC(get_system("double_integrator"), horizon=0)
+
+
 def test_solvers_are_silent_where_they_fail(capfd):
     for name in ("double_integrator", "van_der_pol"):
         MPC(get_system(name)).plan([1e5, -1e5])
