@@ -44,6 +44,7 @@ from llm_agent.training.rewards import reward_functions
 from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 
 EVALUATION = "evaluation"
+ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
 SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
 GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
 
@@ -106,13 +107,20 @@ def _check(job: Job) -> None:
         if is_tiny(job.args.model):
             raise ValueError("--load-in-4bit is for pretrained models; the embedded one needs all of its bits")
     kept = sum(config.save_total_limit or 1 for config in (job.sft, job.grpo) if config)
-    check_disk(Path(job.config.output_dir or RUNS), weights_size(job.start or job.args.model), kept)
+    check_disk(Path(job.config.output_dir or RUNS), _trained_bytes(job), kept)
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
     if job.grpo:
         room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
         if job.grpo.use_vllm:
             check_vllm(job.grpo, prompt_tokens(tokenizer, job.args.systems) + room)
+
+
+def _trained_bytes(job: Job) -> int:
+    """Bytes of the weights that a run trains, about: a LoRA adapter's are a small share of the model's."""
+    name = job.start or job.args.model
+    adapts = job.args.lora_r > 0 and not is_tiny(name)
+    return weights_size(name) // (ADAPTER_SHARE if adapts else 1)
 
 
 class Pipeline:
