@@ -87,11 +87,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence_known_warnings()
         runs = [m for m in args.models if is_run(m)]
         for name in runs:
-            for report in _reports_of(RunFolder.open(name), args).values():
+            run = RunFolder.open(name)
+            for report in _reports_of(run, args).values():
                 print(f"\n# {name}\n\n{to_markdown(report)}")
             if _is_usual(args):
-                illustrate(RunFolder.open(name))
-                print(try_to_report(RunFolder.open(name)), file=sys.stderr)
+                illustrate(run)
+                print(try_to_report(run), file=sys.stderr)
         others = [m for m in args.models if m not in runs]
         if others:
             engine = _engine(args)

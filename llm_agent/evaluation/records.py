@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_agent.storage.run_folder import EVALUATION, RunFolder
 
-__all__ = ["comparable", "evaluation_of", "is_model"]
+__all__ = ["comparable", "evaluation_of"]
 
 
 def evaluation_of(run: RunFolder) -> dict[str, Any]:
@@ -39,8 +39,3 @@ def comparable(runs: Sequence[RunFolder]) -> dict[str, dict[str, dict[str, Any]]
             )
         comparisons[plant] = by_run
     return comparisons
-
-
-def is_model(policy: str) -> bool:
-    """Whether a row of a run's evaluation is a model of the run."""
-    return policy.startswith(("SFT ", "GRPO "))

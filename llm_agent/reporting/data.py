@@ -15,8 +15,8 @@ from baselines.evaluation.recorded import recorded_mpc
 from baselines.evaluation.results import Result, evaluate, paired_difference, to_dict
 from control_envs import System
 from control_envs.utils.types import Array
-from llm_agent.evaluation.labels import Label
-from llm_agent.evaluation.records import comparable, is_model
+from llm_agent.evaluation.labels import greedy_models, is_model
+from llm_agent.evaluation.records import comparable
 from llm_agent.evaluation.trajectories import FILE, read_trajectories, system_of
 from llm_agent.storage.run_folder import RUNS, RunFolder
 
@@ -87,7 +87,7 @@ def _plant(runs: Mapping[str, RunFolder], reports: Mapping[str, Mapping[str, Any
     for run, report in reports.items():
         own = {name: f"{run} {name}" if several else name for name in report["policies"] if is_model(name)}
         models |= {label: report["policies"][name] for name, label in own.items()}
-        focus += [shown for name, shown in own.items() if (label := Label.parse(name)) and label.is_greedy][-1:]
+        focus += [own[name] for name in greedy_models(own)[-1:]]
         rolled_out = read_trajectories(runs[run].path / FILE, report)
         if rolled_out is not None:
             x0 = rolled_out[0]

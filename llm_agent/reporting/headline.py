@@ -8,7 +8,7 @@ from typing import Any
 
 from baselines.evaluation.tables import COST_RATIO, SUCCESS, Column
 from control_envs.utils.tables import table
-from llm_agent.evaluation.labels import PHASES, Label
+from llm_agent.evaluation.labels import PHASES, Label, greedy_models
 
 REWARD = Column("reward 1.3", "reward_1.3", decimals=1)
 COLUMNS = (SUCCESS, replace(COST_RATIO, title="J/J*", decimals=3), REWARD)
@@ -22,10 +22,10 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         report: the plant's, from evaluation.json.
     """
     policies = report["policies"]
-    models = [label for label in map(Label.parse, policies) if label and label.is_greedy]
-    if not models:
+    models = greedy_models(policies)
+    last = Label.parse(models[-1]) if models else None
+    if last is None:
         return []
-    last = models[-1]
     said = []
     if gain := _gain(report, last):
         low, high = gain["interval"]

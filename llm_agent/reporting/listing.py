@@ -8,8 +8,8 @@ from pathlib import Path
 
 from baselines.evaluation import tables
 from control_envs.utils.files import in_use
-from llm_agent.evaluation.labels import Label
-from llm_agent.evaluation.records import comparable, evaluation_of, is_model
+from llm_agent.evaluation.labels import greedy_models, is_model
+from llm_agent.evaluation.records import comparable, evaluation_of
 from llm_agent.storage.run_folder import LATEST, RunFolder, list_runs
 
 KINDS = ("specialist", "universal")
@@ -24,7 +24,7 @@ def success_of(run: RunFolder) -> str:
     """The last model's greedy success rate on each plant."""
     rates = []
     for report in evaluation_of(run).values():
-        greedy = [name for name in report["policies"] if (label := Label.parse(name)) and label.is_greedy]
+        greedy = greedy_models(report["policies"])
         rates.append(f"{report['policies'][greedy[-1]]['measures']['success']['mean']:.1%}")
     return " ".join(rates) or "-"
 

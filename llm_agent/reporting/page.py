@@ -26,7 +26,7 @@ from control_envs.text import DECIMALS
 from control_envs.utils.files import write_text
 from control_envs.utils.optional import need
 from control_envs.utils.tables import table
-from llm_agent.evaluation.labels import Label
+from llm_agent.evaluation.labels import greedy_models
 from llm_agent.reporting import figures
 from llm_agent.reporting.data import PlantData, hand_picked, of_run, of_runs, worst
 from llm_agent.reporting.headline import headline
@@ -179,7 +179,7 @@ def _portrayed(data: PlantData) -> list[str]:
     """The models to draw: for one run the greedy plans of each phase, for several runs those of the last phase."""
     if len(data.focus) > 1:
         return list(data.focus)
-    return [name for name in data.models if (label := Label.parse(name)) and label.is_greedy]
+    return greedy_models(data.models)
 
 
 def problem(system: System) -> str:
