@@ -1,6 +1,8 @@
 """The environment's reward functions for any TRL trainer, by dotted path.
 
 trl grpo --reward_funcs llm_agent.trl_rewards.control llm_agent.trl_rewards.format_exact ...
+
+Completions may be texts or conversations. The dataset needs the columns ``system`` and ``x0`` beside its prompts.
 """
 
 from __future__ import annotations

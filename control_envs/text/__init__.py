@@ -18,6 +18,7 @@ from control_envs.text.format import (
 from control_envs.text.format_reward import approximate_format_reward, exact_format_reward, is_exact_format
 from control_envs.text.parser import Parsed, Verdict, answer_region, parse_completion
 from control_envs.text.scoring import TextScores, invalid_terms, score_completions
+from control_envs.text.thoughts import THOUGHT_TAGS, without_thoughts
 
 __all__ = [
     "CONTROLS",
@@ -27,6 +28,7 @@ __all__ = [
     "FORMAT_TAGS",
     "MAX_CHARS",
     "REASONING",
+    "THOUGHT_TAGS",
     "Parsed",
     "ParsedBatch",
     "TextScores",
@@ -44,4 +46,5 @@ __all__ = [
     "parse_completion",
     "parse_completions",
     "score_completions",
+    "without_thoughts",
 ]

@@ -37,15 +37,15 @@ class ParsedBatch:
     verdicts: list[Verdict]
 
 
-def parse_completions(texts: Sequence[str], horizon: int, m: int = 1) -> ParsedBatch:
-    """Parses the plans of B completions. No text makes it raise."""
+def parse_completions(texts: Sequence[str], horizon: int, m: int = 1, strict: bool = False) -> ParsedBatch:
+    """Parses the plans of B completions, as `parse_completion` does. No text makes it raise."""
     plans, done = np.empty((len(texts), horizon, m)), np.zeros(len(texts), dtype=bool)
     if m == 1:
         _parse_standard(texts, plans, done)
     valid = np.ones(len(texts), dtype=bool)
     verdicts: list[Verdict] = ["ok"] * len(texts)
     for i in np.flatnonzero(~done).tolist():
-        parsed = parse_completion(texts[i], horizon, m)
+        parsed = parse_completion(texts[i], horizon, m, strict)
         verdicts[i] = parsed.verdict
         if parsed.controls is None:
             valid[i] = False

@@ -51,13 +51,15 @@ class ControlEnvironment:
         """Starts a trajectory; TRL passes the row of the dataset.
 
         Args:
-            x0: the initial state (n,); None draws one.
+            x0: the initial state (n,); None, without a row, draws one.
             system: the name of the row's plant.
             row: the other columns, which are ignored.
 
         Raises:
-            ValueError: the row belongs to another plant, or x0 is outside the plant's bounds.
+            ValueError: the row has no initial state or belongs to another plant, or x0 is outside the plant's bounds.
         """
+        if row and x0 is None:  # its prompt states a state, which another one must not replace
+            raise ValueError("no x0: the environment needs the columns system and x0, as questions([...]) writes them")
         own_name = self._env.system.name
         if system not in (None, own_name):
             raise ValueError(

@@ -6,7 +6,7 @@ Every reward term is logged through TRL's ``log_metric``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
@@ -43,8 +43,8 @@ class ControlReward:
         self,
         prompts: Sequence[Any],
         completions: Sequence[Any],
-        system: Sequence[str],
-        x0: Sequence[Sequence[float]],
+        system: Sequence[str] | None = None,
+        x0: Sequence[Sequence[float]] | None = None,
         trainer_state: Any = None,
         log_metric: LogMetric | None = None,
         **kwargs: Any,
@@ -53,12 +53,16 @@ class ControlReward:
 
         Args:
             prompts: unused; TRL passes it.
-            completions: B texts, or B conversations that end with the assistant's text.
-            system: B names of plants.
-            x0: B initial states.
+            completions: B texts or conversations, as `completion_text` reads them.
+            system: B names of plants; TRL passes the dataset's column of that name.
+            x0: B initial states; the same.
             trainer_state: passed by TRL; some reward versions depend on the training progress.
             log_metric: passed by TRL; None to log nothing.
+
+        Raises:
+            ValueError: rows without a plant or an initial state.
         """
+        system, x0 = _column("system", system), _column("x0", x0)
         texts = [completion_text(c) for c in completions]
         totals = np.empty(len(texts))
         progress = training_progress(trainer_state)
@@ -144,8 +148,19 @@ def variance_shares(terms: dict[str, Array], groups: np.ndarray) -> dict[str, fl
 
 
 def completion_text(completion: Any) -> str:
-    """The text of a completion, plain or conversational."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
+    """The text of a completion: of a plain text itself, of a conversation what the assistant said last.
+
+    Messages of others after that, such as a tool's, are passed over. There is no text, "", in a conversation without
+    the assistant and in a message without content, whose text a server may have put into ``reasoning_content``. Nothing
+    raises.
+    """
+    if isinstance(completion, str):
+        return completion
+    messages = completion if isinstance(completion, Sequence) else [completion]
+    for message in reversed(messages):
+        if isinstance(message, Mapping) and message.get("role", "assistant") == "assistant":
+            return _content_text(message.get("content"))
+    return ""
 
 
 def training_progress(trainer_state: Any) -> float:
@@ -153,6 +168,31 @@ def training_progress(trainer_state: Any) -> float:
     if trainer_state is None or not trainer_state.max_steps:
         return 0.0
     return min(trainer_state.global_step / trainer_state.max_steps, 1.0)
+
+
+def _content_text(content: Any) -> str:
+    """The text of a message's content: a text, or a list of parts, of which those with text are joined."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else []
+    return "".join(map(_part_text, parts))
+
+
+def _part_text(part: Any) -> str:
+    """The text of a part; "" of a picture, a tool call or a thought."""
+    if isinstance(part, Mapping):
+        part = part.get("text") if part.get("type", "text") in ("text", "output_text") else None
+    return part if isinstance(part, str) else ""
+
+
+def _column(name: str, values: Sequence[Any] | None) -> Sequence[Any]:
+    """A column of the rows, or the error that names the columns needed."""
+    if values is None or any(value is None for value in values):
+        raise ValueError(
+            f"{'no' if values is None else 'rows without'} {name}: the reward needs the columns system and x0 in every "
+            "row, as make_prompts writes them (and remove_unused_columns=False in TRL's settings)"
+        )
+    return values
 
 
 def _log(

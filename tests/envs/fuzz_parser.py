@@ -4,7 +4,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["control_envs.text", "control_envs.text.batch_parser"]):
+with atheris.instrument_imports(
+    include=[f"control_envs.text{name}" for name in ("", ".batch_parser", ".spellings", ".thoughts")]
+):
     from control_envs.text import approximate_format_reward, exact_format_reward, parse_completion
     from control_envs.text.batch_parser import parse_completions
 
@@ -18,7 +20,7 @@ FORMAT = get_reward("1.3").format
 def fuzz(data: bytes) -> None:
     """One input: alone and between the tags, for one control and for two, by both readers."""
     body = atheris.FuzzedDataProvider(data).ConsumeUnicode(4000)
-    for text in (body, f"<CONTROLS>{body}</CONTROLS>"):
+    for text in (body, f"<CONTROLS>{body}</CONTROLS>", f"<CONTROLS></think><CONTROLS>{body}"):
         for m in (1, 2):
             parsed = parse_completion(text, 3, m)
             batch = parse_completions([text], 3, m)
@@ -28,6 +30,9 @@ def fuzz(data: bytes) -> None:
                 assert parsed.controls.shape == (3, m)
                 assert np.isfinite(parsed.controls).all()
                 assert np.array_equal(batch.controls[0], parsed.controls)
+            strictly = parse_completion(text, 3, m, strict=True)
+            if strictly.controls is not None:
+                assert np.array_equal(strictly.controls, parsed.controls)
         exact_format_reward(text, FORMAT)
         approximate_format_reward(text, FORMAT)
 

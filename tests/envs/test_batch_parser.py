@@ -15,7 +15,8 @@ NUMBERS = st.one_of(
     ),
     st.sampled_from(["nan", "inf", "-", "--1.00", "1.-0", "1..00", "1.00 2.00", "", " ", "1_0.00", "０.50", "1.0a"]),
 )
-BETWEEN = st.sampled_from([", ", ",", ",  ", " , ", ";", "\n", ",\n"])
+BETWEEN = st.sampled_from([", ", ",", ",  ", " , ", ";", "\n", ",\n", " ", "], [", "</think>"])
+AROUND = st.sampled_from(["{}", "[{}]", "[[{}]]", "```\n{}\n```", "{},", "**{}**"])
 TEXTS = st.one_of(
     st.lists(NUMBERS, min_size=0, max_size=4).flatmap(
         lambda numbers: BETWEEN.map(lambda b: f"<REASONING></REASONING><CONTROLS>{b.join(numbers)}</CONTROLS>")
@@ -23,18 +24,24 @@ TEXTS = st.one_of(
     st.lists(st.floats(-9, 9).map(lambda v: f"{v:.2f}"), min_size=3, max_size=3).map(
         lambda numbers: f"<CONTROLS>{', '.join(numbers)}</CONTROLS>"
     ),
+    st.lists(NUMBERS, min_size=3, max_size=3).flatmap(
+        lambda numbers: st.tuples(AROUND, BETWEEN).map(
+            lambda a: f"<think><CONTROLS></think><CONTROLS>{a[0].format(a[1].join(numbers))}</CONTROLS>"
+        )
+    ),
     st.text(max_size=30),
 )
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(TEXTS, max_size=8))
-@example(["<CONTROLS>1.00, 2.00, 3.00</CONTROLS>", "<CONTROLS> 1.00, 2.00,3.00</CONTROLS>"])
-@example(["<CONTROLS>1.00, 2.00, 3.00,</CONTROLS>", "<CONTROLS>, 2.00, 3.00</CONTROLS>"])
-@example(["</CONTROLS>1.00, 2.00, 3.00<CONTROLS>"])
-def test_a_batch_reads_as_its_texts_alone(texts):
-    batch = parse_completions(texts, 3)
-    alone = [parse_completion(text, 3) for text in texts]
+@given(st.lists(TEXTS, max_size=8), st.booleans())
+@example(["<CONTROLS>1.00, 2.00, 3.00</CONTROLS>", "<CONTROLS> 1.00, 2.00,3.00</CONTROLS>"], False)
+@example(["<CONTROLS>1.00, 2.00, 3.00,</CONTROLS>", "<CONTROLS>, 2.00, 3.00</CONTROLS>"], False)
+@example(["<CONTROLS>1.00, 2.00, 3.00,</CONTROLS>", "<CONTROLS>, 2.00, 3.00</CONTROLS>"], True)
+@example(["</CONTROLS>1.00, 2.00, 3.00<CONTROLS>"], False)
+def test_a_batch_reads_as_its_texts_alone(texts, strict):
+    batch = parse_completions(texts, 3, strict=strict)
+    alone = [parse_completion(text, 3, strict=strict) for text in texts]
     assert batch.verdicts == [p.verdict for p in alone]
     plans = [p.controls for p in alone if p.controls is not None]
     assert batch.valid.tolist() == [p.controls is not None for p in alone]

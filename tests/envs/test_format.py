@@ -17,7 +17,8 @@ TAGGED = "<REASONING>so</REASONING><CONTROLS>{}</CONTROLS>"
         ("1.0, 2.0", "missing_tags"),  # numbers in prose
         ("<controls>1, 2</controls>", "missing_tags"),  # tags are case-sensitive
         ("</CONTROLS>1, 2<CONTROLS>", "missing_tags"),  # reversed
-        ("<CONTROLS>1, 2", "missing_tags"),  # never closed
+        ("<CONTROLS>1, 2, 3", "missing_tags"),  # never closed, and another count
+        ("<CONTROLS>1, 2 and", "missing_tags"),
         ("<CONTROLS>1, 2</CONTROLS> or <CONTROLS>3, 4</CONTROLS>", "duplicate_answer"),
         ("<CONTROLS><CONTROLS>1, 2</CONTROLS></CONTROLS>", "duplicate_answer"),  # nested
         (TAGGED.format(""), "empty"),
@@ -26,12 +27,15 @@ TAGGED = "<REASONING>so</REASONING><CONTROLS>{}</CONTROLS>"
         (TAGGED.format("1_0, 2"), "not_a_number"),
         (TAGGED.format("１, ２"), "not_a_number"),  # full-width digits
         (TAGGED.format("١, ٢"), "not_a_number"),  # Arabic digits
-        (TAGGED.format("−1, 2"), "not_a_number"),  # U+2212 minus
+        (TAGGED.format("–1, 2"), "not_a_number"),  # en dash
+        (TAGGED.format("—1, 2"), "not_a_number"),  # em dash
         (TAGGED.format("1,, 2"), "not_a_number"),
-        (TAGGED.format("1, 2,"), "not_a_number"),
-        (TAGGED.format("[1, 2]"), "not_a_number"),
-        (TAGGED.format("1 2"), "not_a_number"),
-        (TAGGED.format("1; 2"), "not_a_number"),  # rows, but this plant has one control
+        (TAGGED.format(", 1, 2"), "not_a_number"),
+        (TAGGED.format("1, 2,,"), "not_a_number"),
+        (TAGGED.format("[1, 2"), "not_a_number"),
+        (TAGGED.format("[1, 2)"), "not_a_number"),
+        (TAGGED.format("{1, 2}"), "not_a_number"),
+        (TAGGED.format("1, 2; 3, 4"), "not_a_number"),  # rows of two, but this plant has one control
         (TAGGED.format("__import__('os').system('true')"), "not_a_number"),
         (TAGGED.format("1" * 41 + ", 2"), "not_a_number"),
         (TAGGED.format("1\x00, 2"), "not_a_number"),
@@ -41,6 +45,12 @@ TAGGED = "<REASONING>so</REASONING><CONTROLS>{}</CONTROLS>"
         (TAGGED.format("1"), "wrong_count"),
         (TAGGED.format("1, 2, 3"), "wrong_count"),
         (TAGGED.format("1, 2") + " " * MAX_CHARS, "too_long"),
+        ("<CONTROLS>1, 2", "ok"),  # never closed
+        (TAGGED.format("−1, 2"), "ok"),  # U+2212 minus
+        (TAGGED.format("1, 2,"), "ok"),
+        (TAGGED.format("[1, 2]"), "ok"),
+        (TAGGED.format("1 2"), "ok"),
+        (TAGGED.format("1; 2"), "ok"),
         (TAGGED.format("1, 2"), "ok"),
         (TAGGED.format("\n +1.0 ,\t-0 "), "ok"),
         (TAGGED.format(".5, 5."), "ok"),
@@ -143,6 +153,11 @@ def test_settings_show_in_the_prompt():
         ("", 0.0, -1.5),
         (TAGGED.format("1") * 2, 0.0, -1.5),
         ("<CONTROLS>1</CONTROLS></REASONING>", 0.0, 0.5),
+        (TAGGED.format("[1]"), 0.0, 0.5),
+        (TAGGED.format("one"), 0.0, 0.5),
+        (TAGGED.format("−1"), 1.0, 0.5),
+        ("<think>" + TAGGED.format("numbers") + "</think>" + TAGGED.format("1"), 1.0, 0.5),
+        ("<think>" + TAGGED.format("numbers"), 0.0, -1.5),
     ],
 )
 def test_format_rewards(text, exact, approximate):

@@ -36,7 +36,10 @@ NAMED = {
     "numbers in prose": ("I would push with 1.5, then 2.", "missing_tags"),
     "wrong case": (GOOD.lower(), "missing_tags"),
     "reversed tags": (f"</CONTROLS>{FIFTY}<CONTROLS>", "missing_tags"),
-    "never closed": (f"<CONTROLS>{FIFTY}", "missing_tags"),
+    "never closed": (f"<CONTROLS>{FIFTY}", "ok"),
+    "never closed, a number short": (f"<CONTROLS>{FIFTY[6:]}", "missing_tags"),
+    "a thought without end": ("<think>" + GOOD + GOOD, "missing_tags"),
+    "thoughts only": ("<think>" * 10_000, "missing_tags"),
     "tag in full width": (GOOD.replace("<", "\uff1c"), "missing_tags"),
     "nested tags": (f"<CONTROLS>{GOOD}</CONTROLS>", "duplicate_answer"),
     "the answer twice": (GOOD + GOOD, "duplicate_answer"),
@@ -46,7 +49,8 @@ NAMED = {
     "blanks between the tags": (answer(" \t\r\n"), "empty"),
     "49 numbers": (answer(FIFTY[6:]), "wrong_count"),
     "51 numbers": (answer(FIFTY + ", 0.10"), "wrong_count"),
-    "rows of another plant": (answer(FIFTY.replace(",", ";")), "not_a_number"),
+    "rows of one": (answer(FIFTY.replace(",", ";")), "ok"),
+    "rows of another plant": (answer("; ".join(["0.10, 0.10"] * 25)), "not_a_number"),
     "nan": (first("nan"), "non_finite"),
     "inf": (first("-inf"), "non_finite"),
     "1e999": (first("1e999"), "non_finite"),
@@ -60,7 +64,10 @@ NAMED = {
     "fraction": (first("1/2"), "not_a_number"),
     "full-width digits": (first("\uff11"), "not_a_number"),
     "Arabic digits": (first("\u0661\u0662"), "not_a_number"),
-    "U+2212 minus": (first("\u22121.0"), "not_a_number"),
+    "U+2212 minus": (first("\u22121.0"), "ok"),
+    "en dash": (first("\u20131.0"), "not_a_number"),
+    "units": (first("1.0 N"), "not_a_number"),
+    "a decimal comma and a line break": (answer("0,10\n" * 25), "not_a_number"),
     "decimal commas": (answer(FIFTY.replace("0.10", "0,10")), "wrong_count"),
     "NUL": (first("0.1\x00"), "not_a_number"),
     "surrogate": (first("0.1\ud800"), "not_a_number"),
@@ -89,6 +96,7 @@ def mutants(rng, count):
     """Texts near to answers: pieces of them cut out, doubled, moved, and replaced by what parsers dislike."""
     pieces = ["<CONTROLS>", "</CONTROLS>", "</REASONING>", ",", ";", "-", "+", ".", "e9", "nan", "inf", "1e999", "_"]
     pieces += ["\x00", "\ud800", "\u200f", "\uff11", "\u0661", "\u2212", " ", "\n", "9" * 45, "[", "None", "0.10, "]
+    pieces += ["]", "(", ")", "```", "**", "<think>", "</think>", "</thought>"]
     starts = [GOOD, answer("1, 2"), answer("0.10, " * 60), PROMPT, FIFTY, "", format_completion(np.ones((50, 1)), "k")]
     for _ in range(count):
         text = starts[rng.integers(len(starts))]
@@ -121,6 +129,20 @@ def test_a_hundred_thousand_mutants_are_read_and_scored():
 
 
 HOSTILE = ["[", "1,", "1", "1e", "+-", "nan,", " ", "1.", "<CONTROLS", "</CONTROLS", "0.10, ", ";", "\u0661"]
+HOSTILE += [
+    "<think>",
+    "</think>",
+    "<think></thought>",
+    "<think></think>",
+    "\n",
+    "1 ",
+    "1\n",
+    "0,1\n",
+    "\u2212",
+    "`",
+    "*",
+]
+HOSTILE += ["[]", "[1], ", "[1 2]\n", "(", "1,1.", " ,", "[1"]
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
@@ -128,12 +150,13 @@ def test_reading_takes_time_in_proportion_to_the_length(unit):
     """Side by side, in one run: four times the text may take four times as long, with room for noise, not sixteen."""
 
     def seconds(length):
-        text = answer(unit * (length // len(unit)))[: MAX_CHARS - 100] + "</CONTROLS>"
+        text = answer(unit * (length // len(unit)))
+        assert len(text) <= MAX_CHARS
         best = np.inf
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             parse_completion(text, 50)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
 
     assert seconds(96_000) < 10 * seconds(24_000) + 1e-3
