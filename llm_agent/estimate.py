@@ -2,6 +2,7 @@
 
     python -m llm_agent.estimate --config small-gpu --device rtx4090
     python -m llm_agent.estimate --config qwen3-4b --device h100
+    python -m llm_agent.estimate --config smollm2 --device cpu
     python -m llm_agent.estimate --model path/to/model --num_generations 32
     python -m llm_agent.estimate --config ... --lora-r 0 --accelerate-config accelerate_configs/zero3.yaml
 
@@ -13,26 +14,25 @@ are printed below the table.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from control_envs.utils.commands import guarded
-from llm_agent.training.estimate import DEVICES, Layout, estimated, read_layout
+from control_envs.utils.commands import Parser, at_least, guarded
+from control_envs.utils.files import check_input_file
+from llm_agent.training.estimate import CPU, DEVICES, Layout, estimated, read_layout
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m llm_agent.estimate",
         description=__doc__,
         epilog="All other flags are train_grpo's.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--device", choices=DEVICES, default="rtx4090", help="(%(default)s)")
-    parser.add_argument("--processes", type=int, default=None, help="processes, one device each (1)")
+    parser.add_argument("--device", choices=[*DEVICES, CPU], default="rtx4090", help="cpu: this machine (%(default)s)")
+    parser.add_argument("--processes", type=at_least(1), default=None, help="processes, one device each (1)")
     parser.add_argument(
         "--accelerate-config", type=Path, metavar="FILE", help="accelerate's configuration, for processes and sharding"
     )
@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, flags = parser.parse_known_args(argv)
 
     def work() -> None:
-        layout = read_layout(args.accelerate_config) if args.accelerate_config else Layout()
+        layout = Layout()
+        if args.accelerate_config:
+            layout = read_layout(check_input_file(args.accelerate_config, "--accelerate-config"))
         layout = replace(layout, processes=layout.processes if args.processes is None else args.processes)
         print(estimated(flags, args.device, layout, args.shape))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["BARE", "encode", "messages", "supply_template"]
+__all__ = ["BARE", "encode", "messages", "rendered", "supply_template"]
 
 BARE = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
 
@@ -33,8 +33,12 @@ def messages(prompt: str) -> list[dict[str, str]]:
 
 def encode(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str], **kwargs: Any) -> Any:
     """Tokens of B problems as the model reads them; ``kwargs`` go to the tokenizer."""
-    texts = [
+    return tokenizer(rendered(tokenizer, prompts), add_special_tokens=False, **kwargs)  # the template adds them
+
+
+def rendered(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[str]:
+    """B problems as the text that the model reads."""
+    return [
         str(tokenizer.apply_chat_template(messages(prompt), tokenize=False, add_generation_prompt=True))
         for prompt in prompts
     ]
-    return tokenizer(texts, add_special_tokens=False, **kwargs)  # the template adds them

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from control_envs.utils.optional import need
-from llm_agent.models import shipped
+from llm_agent.models import fetched, shipped
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import supply_template
 from llm_agent.models.tokenizer import build_tokenizer
-from llm_agent.storage.run_folder import RunFolder, is_run
+from llm_agent.storage.run_folder import RUNS, START, RunFolder, is_run
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SAFE",
+    "base_of",
     "is_tiny",
     "load_model",
     "load_tokenizer",
@@ -31,6 +34,7 @@ __all__ = [
     "weights_size",
 ]
 
+ADAPTER = "adapter_config.json"
 # Never runs code that comes with a model, and never opens a pickle.
 SAFE: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 
@@ -87,17 +91,20 @@ def _load(name: str | Path, seed: int, trainable: bool, quantization: dict[str, 
 
     source, tokenizer = resolve(name), load_tokenizer(name)
     try:
-        if (Path(source) / "adapter_config.json").is_file():
-            from peft import AutoPeftModelForCausalLM
+        adapter = Path(source) / ADAPTER
+        base = base_of(adapter) if adapter.is_file() else source
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype="auto", **SAFE, **quantization)
+        if adapter.is_file():
+            from peft import PeftModel
 
-            model = AutoPeftModelForCausalLM.from_pretrained(source, is_trainable=trainable, **SAFE, **quantization)
-        else:
-            model = AutoModelForCausalLM.from_pretrained(source, dtype="auto", **SAFE, **quantization)
-            if tiny_model.holds_tiny(model):
-                model.float()  # shipped models are stored in half precision
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:  # the adapter came with new tokens
+                model.resize_token_embeddings(len(tokenizer))
+            model = PeftModel.from_pretrained(model, source, is_trainable=trainable)
+        elif tiny_model.holds_tiny(model):
+            model.float()  # shipped models are stored in half precision
     except (OSError, ValueError, SafetensorError) as error:
         raise _cannot_load(name, error) from error
-    embedded = model.get_input_embeddings().weight.shape[0]
+    embedded = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > embedded:
         raise ValueError(
             f"{name}: the tokenizer has {len(tokenizer)} tokens and the model {embedded}, so they do not belong "
@@ -121,8 +128,9 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
     hub.set_verbosity_error()  # an unreachable hub gives one error below, not a warning at each retry
+    source = resolve(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(name), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _cannot_load(name, error) from error
     if tokenizer.pad_token is None:
@@ -132,8 +140,14 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
     return tokenizer
 
 
+def base_of(adapter: Path) -> str:
+    """The model that an adapter belongs to; a fetched one also if another machine's cache folder is named."""
+    base = Path(json.loads(adapter.read_text())["base_model_name_or_path"])
+    return resolve(base.name) if fetched.is_fetched_name(base.name) and not base.is_dir() else str(base)
+
+
 def _cannot_load(name: str | Path, error: Exception) -> ValueError:
-    known = ", ".join([tiny_model.NAME, *shipped.shipped()])
+    known = ", ".join([tiny_model.NAME, *shipped.shipped(), *fetched.FETCHED])
     return ValueError(
         f"cannot load model {str(name)!r}: give one of {known}, a run folder, a Hugging Face model folder, or a hub "
         f"id; without a network, run  hf download {name}  on another machine and copy the folder here "
@@ -162,11 +176,26 @@ def lora_config(model: Model, r: int, alpha: int) -> LoraConfig | None:
 
 def resolve(name: str | Path) -> str:
     """The folder or hub id to load: a shipped model's folder, a run's latest trained model, or the name itself."""
-    if found := shipped.find(name):
+    if found := shipped.find(name) or fetched.find(name):
         return str(found)
+    if fetched.is_fetched_name(name) and not Path(name).exists():
+        raise ValueError(f"the model {name} is not here yet: run  python -m llm_agent.fetch {name}")
     if is_run(name):
         return str(RunFolder.open(name).model_folder())
+    if not Path(name).exists():
+        if Path(name).parts[: len(RUNS.parts)] == RUNS.parts:
+            raise ValueError(f"there is no run {name}: {START}, or name a model")
+        _announce_hub(str(name))
     return str(name)
+
+
+@cache
+def _announce_hub(name: str) -> None:
+    """Says once that a model is looked for on the hub, since the tries take most of a minute without a network."""
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE:
+        print(f"asking the Hugging Face hub for {name} (not with HF_HUB_OFFLINE=1)", file=sys.stderr)
 
 
 def weights_size(name: str | Path) -> int:

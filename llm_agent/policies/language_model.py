@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from llm_agent.models.loading import Model, Tokenizer
     from llm_agent.policies.structured import Pattern
 
-__all__ = ["LLMPolicy", "NumericPolicy", "Sampling"]
+__all__ = ["ROOM", "LLMPolicy", "NumericPolicy", "Sampling"]
+
+ROOM = 1024  # tokens of a completion where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class LLMPolicy:
         model: a causal model.
         tokenizer: its tokenizer, with a padding token.
         sampling: sampling settings; by default those of the model's ``generation_config``.
-        max_new_tokens: the length at which an answer is cut off.
-        batch_size: prompts in one call of ``generate``.
+        max_new_tokens: the length at which an answer is cut off; None for `ROOM`, or what a call of ``act`` says.
+        batch_size: prompts in one call of ``generate``; None for as many as fit into memory.
     """
 
     def __init__(
@@ -57,8 +59,8 @@ class LLMPolicy:
         model: Model,
         tokenizer: Tokenizer,
         sampling: Sampling | None = None,
-        max_new_tokens: int = 1024,
-        batch_size: int = 256,
+        max_new_tokens: int | None = None,
+        batch_size: int | None = None,
     ):
         self.model, self.tokenizer = model, tokenizer
         self.sampling = sampling or Sampling.said_by(getattr(model, "generation_config", None))
@@ -90,8 +92,9 @@ class LLMPolicy:
         enough: Callable[[str], bool] | None = None,
         pattern: str | None = None,
         streamer: BaseStreamer | None = None,
+        max_new_tokens: int | None = None,
     ) -> list[str]:
-        """One completion for each prompt.
+        """One completion for each prompt. It ends at the closing tag of an answer.
 
         Args:
             prompts: B texts (or one).
@@ -102,6 +105,7 @@ class LLMPolicy:
             pattern: a regular expression that completions must match, such as `control_envs.text.answer_pattern`'s
                 result; a completion cut off at ``max_new_tokens`` may be a beginning only.
             streamer: receives the tokens of a single prompt's completion as they are generated.
+            max_new_tokens: the length at which an answer is cut off, where the policy sets none.
 
         Raises:
             ValueError: the tokenizer cannot write any text that matches the pattern.
@@ -110,6 +114,8 @@ class LLMPolicy:
         import torch
 
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        room = self.max_new_tokens or max_new_tokens or ROOM
+        size = self.batch_size or self._batch_size(prompts, room)
         completions: list[str] = []
         was_training = self.model.training
         self.model.eval()
@@ -117,23 +123,30 @@ class LLMPolicy:
             with torch.random.fork_rng(enabled=seed is not None):
                 if seed is not None:
                     torch.manual_seed(seed)
-                for start in range(0, len(prompts), self.batch_size):
-                    batch = prompts[start : start + self.batch_size]
-                    completions += self._generate(batch, greedy, enough, pattern, streamer)
+                for start in range(0, len(prompts), size):
+                    batch = prompts[start : start + size]
+                    completions += self._generate(batch, self._config(greedy, room), enough, pattern, streamer)
                     if progress is not None:
                         progress(len(batch))
         finally:
             self.model.train(was_training)
         return completions
 
-    def _config(self, greedy: bool) -> GenerationConfig:
+    def _batch_size(self, prompts: list[str], room: int) -> int:
+        from llm_agent.models.chat import encode
+        from llm_agent.models.memory import batch_that_fits
+
+        longest = max(prompts, key=len, default="")
+        return batch_that_fits(self.model, len(encode(self.tokenizer, [longest]).input_ids[0]) + room)
+
+    def _config(self, greedy: bool, room: int) -> GenerationConfig:
         from transformers import GenerationConfig
 
         sampling: dict[str, Any] = {"do_sample": False}
         if not greedy:  # min_p is set even when it is off, because generate fills a None with the model's own default
             sampling = {"do_sample": True, **vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
         return GenerationConfig(
-            max_new_tokens=self.max_new_tokens,
+            max_new_tokens=room,
             pad_token_id=self.tokenizer.pad_token_id,
             eos_token_id=self.tokenizer.eos_token_id,
             **sampling,
@@ -151,7 +164,7 @@ class LLMPolicy:
     def _generate(
         self,
         prompts: list[str],
-        greedy: bool,
+        config: GenerationConfig,
         enough: Callable[[str], bool] | None,
         pattern: str | None,
         streamer: BaseStreamer | None,
@@ -160,6 +173,7 @@ class LLMPolicy:
         from transformers import StoppingCriteria, StoppingCriteriaList
 
         from llm_agent.models.chat import encode
+        from llm_agent.policies.stopping import end_of_answer
 
         inputs = encode(self.tokenizer, prompts, return_tensors="pt", padding=True, padding_side="left")
         inputs = {key: inputs[key].to(self.model.device) for key in ("input_ids", "attention_mask")}
@@ -173,12 +187,15 @@ class LLMPolicy:
                 ended = [enough is not None and enough(text) for text in texts(input_ids)]
                 return torch.tensor(ended, device=input_ids.device)
 
+        stopping = StoppingCriteriaList(end_of_answer(self.model, self.tokenizer, prompts, start))
+        if enough:
+            stopping.append(Enough())
         with torch.no_grad():
             tokens = self.model.generate(  # type: ignore[operator]
                 **inputs,
-                generation_config=self._config(greedy),
+                generation_config=config,
                 logits_processor=self._constrain(pattern) if pattern else None,
-                stopping_criteria=StoppingCriteriaList([Enough()]) if enough else None,
+                stopping_criteria=stopping,
                 streamer=streamer,
             )
         return texts(tokens)

@@ -10,6 +10,7 @@ from baselines.controllers.policy import Policy
 from baselines.controllers.text import RecedingTextPolicy, TextPolicy
 from control_envs import System
 from control_envs.text import answer_pattern
+from llm_agent.models.lengths import completion_room
 from llm_agent.policies.best_of import BestOf
 from llm_agent.policies.language_model import LLMPolicy
 
@@ -54,14 +55,17 @@ def text_policies(
     pattern = answer_pattern(system) if structured else None
 
     def policy(name: str, model: LLMPolicy, greedy: bool) -> Policy:
-        if replan_every == 1 and greedy and not structured:
+        if replan_every == 1 and greedy and not structured and isinstance(model, LLMPolicy):
             from llm_agent.policies.receding import FirstControls
 
             return RecedingTextPolicy(name, system, FirstControls(model))
         return TextPolicy(name, system, act(model, greedy), replan_every)
 
     def act(model: LLMPolicy, greedy: bool) -> Callable[..., Sequence[str]]:
-        return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern)
+        room: dict[str, Any] = {}
+        if model.max_new_tokens is None:
+            room["max_new_tokens"] = completion_room(model.tokenizer, [system.name], None)
+        return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern, **room)
 
     policies: list[Policy] = []
     for name, model in models.items():

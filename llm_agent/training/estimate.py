@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from llm_agent.training.arguments import Job
 
 __all__ = [
+    "CPU",
     "DEVICES",
     "SHAPES",
     "Device",
     "Effort",
     "Layout",
     "Size",
+    "device_named",
     "effort_of",
     "estimate",
     "estimated",
@@ -41,18 +43,27 @@ GENERATION_SHARE = 0.5  # share of the device's memory bandwidth that generation
 LAUNCH = 0.8e-3  # seconds to launch one layer's kernels for one token in transformers; vLLM uses CUDA graphs
 GRADIENT_BYTES = 4  # per trained weight
 ADAM_BYTES = 12  # per trained weight: the weight in float32 and two moments
+KEPT = 44  # hidden vectors that a layer keeps for the backward pass, with LoRA (SmolLM2-135M: 12 GB for 7,000 tokens)
 NF4_BYTES = 0.52  # per weight in four bits, including its share of the doubly quantized scales
 
 
 @dataclass(frozen=True)
 class Device:
-    """An accelerator's data sheet: memory in GB, dense bfloat16 TFLOP/s, memory bandwidth in GB/s."""
+    """A device's data sheet: memory in GB, dense TFLOP/s, memory bandwidth in GB/s.
+
+    Attributes:
+        prompt_share: share of the FLOP/s that generation reaches while it reads prompts.
+        answer_share: share of the FLOP/s that generation reaches while it writes completions.
+    """
 
     memory: float
     tflops: float
     bandwidth: float
+    prompt_share: float = 1.0
+    answer_share: float = 1.0
 
 
+CPU = "cpu"  # this machine, measured
 DEVICES = {
     "l4": Device(24, 121, 300),
     "rtx4090": Device(24, 165, 1008),
@@ -60,6 +71,36 @@ DEVICES = {
     "h100": Device(80, 989, 3350),
     "h200": Device(141, 989, 4800),
 }
+
+
+def device_named(name: str) -> Device:
+    """A device by its key in `DEVICES`; "cpu" is measured."""
+    return _this_cpu() if name == CPU else DEVICES[name]
+
+
+def _this_cpu() -> Device:
+    """This machine's processor, from the CPU time of one thread in the precision that training takes.
+
+    The shares are those that SmolLM2-135M reached on two cores of an EPYC, in batches of 16 to 64.
+    """
+    import psutil
+    import torch
+
+    from llm_agent.training.hardware import bf16_is_quicker, thread_time
+
+    size = 1024
+    dtype = torch.bfloat16 if bf16_is_quicker() else torch.float32
+    a, b = torch.ones(2 * size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
+    source, target = torch.ones(8 * size, size), torch.ones(8 * size, size)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        multiplying = min(thread_time(lambda: torch.nn.functional.linear(a, b)) for _ in range(5))
+        copying = min(thread_time(lambda: target.copy_(source)) for _ in range(5))
+    finally:
+        torch.set_num_threads(threads)
+    rate = threads * 4 * size**3 / multiplying
+    return Device(psutil.virtual_memory().total / GB, rate / 1e12, 64 * size**2 / copying / GB, 0.33, 0.08)
 
 
 # Configurations of the presets' models and of a larger one, used where a model is not downloaded.
@@ -170,27 +211,38 @@ class Effort:
     """The work of one process in one step.
 
     Attributes:
-        generating: FLOP of generation.
+        reading: FLOP of generation, for the prompts.
+        writing: FLOP of generation, for the completions.
         training: FLOP of training.
         read: bytes that generation reads.
         cache: bytes of the key-value cache.
     """
 
-    generating: float
+    reading: float
+    writing: float
     training: float
     read: float
     cache: float
 
     def seconds_generating(self, device: Device) -> float:
         """Seconds of generation, bound by memory bandwidth or by arithmetic."""
-        return max(self.read / (GENERATION_SHARE * device.bandwidth * GB), self.generating / (device.tflops * 1e12))
+        arithmetic = self.reading / device.prompt_share + self.writing / device.answer_share
+        return max(self.read / (GENERATION_SHARE * device.bandwidth * GB), arithmetic / (device.tflops * 1e12))
 
     def seconds_training(self, device: Device) -> float:
         """Seconds of training, bound by arithmetic."""
         return self.training / (TRAINING_SHARE * device.tflops * 1e12)
 
 
-def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: int = 1, iterations: int = 1) -> Effort:
+def effort_of(
+    size: Size,
+    prompt: int,
+    answer: int,
+    batch: int,
+    accumulation: int = 1,
+    iterations: int = 1,
+    checkpointing: bool = True,
+) -> Effort:
     """The effort of one step.
 
     Args:
@@ -200,12 +252,14 @@ def effort_of(size: Size, prompt: int, answer: int, batch: int, accumulation: in
         batch: completions of one forward pass.
         accumulation: forward passes of one step. TRL generates the completions of all of them at once.
         iterations: TRL's ``num_iterations``.
+        checkpointing: whether activations are computed again for the backward pass.
     """
-    passed = size.weights * batch * accumulation * (prompt + answer)
+    weights = size.weights * batch * accumulation
+    passed = weights * (prompt + answer)
     cache = 2.0 * batch * accumulation * (prompt + answer) * size.cache_per_token
-    passes = 2 + 2 + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
+    passes = 2 + 2 * checkpointing + (2 if size.trained < size.weights else 4)  # forward, forward again, backward
     read = answer * (2.0 * size.weights + cache / 2)  # each token reads all weights and the cache so far
-    return Effort(2.0 * passed, float(passes * iterations * passed), read, cache)
+    return Effort(2.0 * weights * prompt, 2.0 * weights * answer, float(passes * iterations * passed), read, cache)
 
 
 def tokens_of(tokenizer: Any, systems: Sequence[str]) -> tuple[int, int]:
@@ -240,11 +294,22 @@ def memory_of(
         f"weights ({'four bits, embeddings bfloat16' if four_bit else 'bfloat16'})": weights * layout.share(3),
         "gradients of trained weights": GRADIENT_BYTES * size.trained * layout.share(2),
         "Adam's state of trained weights": ADAM_BYTES * size.trained * layout.share(1),
-        # Checkpointing keeps the input of each layer, and recomputes one layer at a time.
-        "activations (checkpointed)": 2.0 * batch * (prompt + answer) * size.hidden * (size.layers + 20),
+        **_activations(size, batch * (prompt + answer), _checkpoints(job)),
         "logits of a batch": 4.0 * batch * answer * size.vocabulary,
         "key-value cache while generating": cache,
     }
+
+
+def _activations(size: Size, tokens: int, checkpointing: bool) -> dict[str, float]:
+    """Bytes of a batch's activations. Checkpointing keeps each layer's input and computes one layer at a time again."""
+    if checkpointing:
+        return {"activations (checkpointed)": 2.0 * tokens * size.hidden * (size.layers + 20)}
+    return {"activations": 2.0 * tokens * size.hidden * size.layers * KEPT}
+
+
+def _checkpoints(job: Job) -> bool:
+    config: Any = job.grpo
+    return bool(getattr(config, "activation_checkpointing", None) or config.gradient_checkpointing)
 
 
 def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | None = None) -> str:
@@ -252,7 +317,7 @@ def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | No
 
     Args:
         flags: flags of `llm_agent.train_grpo`.
-        device: a key of `DEVICES`.
+        device: a key of `DEVICES`, or "cpu".
         layout: processes and sharding.
         shape: replaces the model's configuration, "TYPE:NAME=VALUE,...".
 
@@ -263,12 +328,16 @@ def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | No
     need("trl", "llm")
     from llm_agent.models.loading import load_tokenizer
     from llm_agent.training.arguments import parse
+    from llm_agent.training.checks import check_ranges
 
     job = parse("grpo", flags)
+    for phase, phase_config in (("sft", job.sft), ("grpo", job.grpo)):
+        if phase_config is not None:
+            check_ranges(phase_config, phase)
     config = _config_of(job.args.model, shape)
     tokenizer = None if shape or _uses_builtin_shape(job.args.model) else load_tokenizer(job.args.model)
     size = size_of(config, job.args.lora_r, job.args.lora_alpha)
-    rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), DEVICES[device], layout)
+    rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), device_named(device), layout)
     return (
         f"{job.args.model} on {layout.processes} x {device} ({layout.name})\n\n{table(['', 'estimate'], rows)}\n\n"
         f"Assumptions: training reaches {TRAINING_SHARE:.0%} of the device's FLOP/s, generation "
@@ -292,11 +361,12 @@ def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, lay
     config = job.grpo
     batch = config.per_device_train_batch_size
     completions = batch * config.gradient_accumulation_steps * layout.processes
-    effort = effort_of(size, prompt, answer, batch, config.gradient_accumulation_steps, config.num_iterations)
+    accumulation, iterations = config.gradient_accumulation_steps, config.num_iterations
+    effort = effort_of(size, prompt, answer, batch, accumulation, iterations, _checkpoints(job))
     memory = memory_of(job, size, layout, batch, prompt, answer, effort.cache)
     total = sum(memory.values())
     verdict = ", TOO MUCH" if total > device.memory * GB else ""
-    launching = 0.0 if config.use_vllm else answer * size.layers * LAUNCH
+    launching = 0.0 if config.use_vllm or config.use_cpu else answer * size.layers * LAUNCH
     generation = max(effort.seconds_generating(device), launching)
     training = effort.seconds_training(device)
     scoring = completions * max(map(reward_seconds, job.args.systems))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 
-__all__ = ["bf16_is_quicker", "hardware", "without_denormals"]
+__all__ = ["bf16_is_quicker", "hardware", "thread_time", "without_denormals"]
 
 _SHAPE = (2048, 128, 384)  # tokens of a batch, width and MLP width of the tiny model
 _REPEATS = 10
@@ -44,16 +45,18 @@ def bf16_is_quicker() -> bool:
             for dtype in (torch.float32, torch.bfloat16)
         ]
         # Alternating, so that a moment in which the core is slow affects both.
-        rounds = [[_thread_time(*operands) for operands in work] for _ in range(_REPEATS)]
+        linear = torch.nn.functional.linear
+        rounds = [[thread_time(partial(linear, *operands)) for operands in work] for _ in range(_REPEATS)]
     finally:
         torch.set_num_threads(threads)
     single, half = map(min, zip(*rounds, strict=True))
     return single > _SPEEDUP * half
 
 
-def _thread_time(tokens: torch.Tensor, weight: torch.Tensor) -> float:
+def thread_time(work: Callable[[], object]) -> float:
+    """Seconds of CPU time of this thread."""
     start = time.thread_time()
-    torch.nn.functional.linear(tokens, weight)
+    work()
     return time.thread_time() - start
 
 
