@@ -2,42 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+import argparse
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from control_envs import System, format_prompt, sample_states
+from control_envs.utils.commands import at_least
 from llm_agent.models.chat import encode
 from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder, is_run
 
-__all__ = ["check_named_once", "load_policies", "refuse_twins", "run_models"]
+__all__ = ["add_engine_flags", "check_named_once", "load_policies", "loader", "refuse_twins", "run_models"]
+
+Loader = Callable[..., LLMPolicy]
 
 _PROBES = 4  # prompts on which models are compared
+# Flags of vLLM's engine, spelt as TRL's: the argument of vllm.LLM, and argparse's settings.
+_VLLM: dict[str, tuple[str, dict[str, Any]]] = {
+    "vllm_gpu_memory_utilization": (
+        "gpu_memory_utilization",
+        {"type": float, "help": "share of the device's memory to reserve"},
+    ),
+    "vllm_dtype": ("dtype", {"help": "number format: auto, float32, float16 or bfloat16"}),
+    "vllm_max_model_length": ("max_model_len", {"type": int, "help": "tokens of the longest prompt and answer"}),
+    "vllm_tensor_parallel_size": ("tensor_parallel_size", {"type": int, "help": "devices that share one model"}),
+    "vllm_enforce_eager": (
+        "enforce_eager",
+        {"action": "store_true", "help": "start sooner, without compiling the model"},
+    ),
+}
 
 
-def run_models(run: RunFolder, engine: Any = LLMPolicy) -> dict[str, LLMPolicy]:
+def add_engine_flags(parser: argparse.ArgumentParser, note: str = "") -> None:
+    """Adds --max-new-tokens, --use-vllm and the settings of its engine to a command.
+
+    Args:
+        parser: the command's parser.
+        note: what else --use-vllm does there.
+    """
+    parser.add_argument(
+        "--max-new-tokens", type=at_least(1), default=None, metavar="N", help="of a completion (an answer's length)"
+    )
+    parser.add_argument("--use-vllm", action="store_true", help=f"generate with vLLM{note}")
+    group = parser.add_argument_group("vLLM (by default as vLLM chooses)")
+    for name, (_, settings) in _VLLM.items():
+        group.add_argument(f"--{name.replace('_', '-')}", default=None, **settings)
+
+
+def loader(args: argparse.Namespace) -> Loader:
+    """What loads a model by its name with the engine that the flags of `add_engine_flags` choose.
+
+    Raises:
+        ValueError: a setting of vLLM without --use-vllm.
+    """
+    given = {name: value for name in _VLLM if (value := getattr(args, name)) is not None}
+    if not args.use_vllm:
+        if given:
+            raise ValueError(f"--{next(iter(given)).replace('_', '-')} needs --use-vllm")
+        return partial(LLMPolicy.from_pretrained, max_new_tokens=args.max_new_tokens)
+    from llm_agent.policies.vllm import VLLMPolicy
+
+    engine = {_VLLM[name][0]: value for name, value in given.items()}
+    return partial(VLLMPolicy.from_pretrained, max_new_tokens=args.max_new_tokens, **engine)  # type: ignore[return-value]
+
+
+def run_models(run: RunFolder, load: Loader = LLMPolicy.from_pretrained) -> dict[str, LLMPolicy]:
     """The trained models of a run by phase ("SFT", "GRPO"), with the run's sampling settings.
 
     Args:
         run: the run.
-        engine: `LLMPolicy` or `llm_agent.policies.vllm.VLLMPolicy`.
+        load: loads a model (see `loader`).
 
     Raises:
         ValueError: no phase is finished yet.
     """
     settings = run.settings
     models = {
-        phase.upper(): engine.from_pretrained(
+        phase.upper(): load(
             run.path / phase, four_bit=settings.get("load_in_4bit", False), sampling=Sampling(**settings["sampling"])
         )
         for phase in ("sft", "grpo")
         if run.is_done(phase)
     }
     for model in models.values():
-        model.max_new_tokens = completion_room(model.tokenizer, settings["systems"], settings["max_completion_length"])
+        room = completion_room(model.tokenizer, settings["systems"], settings["max_completion_length"])
+        model.max_new_tokens = model.max_new_tokens or room
     if not models:
         raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
     return models
@@ -59,12 +111,12 @@ def _is_same_folder(name: str, other: str) -> bool:
 
 
 @cache
-def load_policies(name: str) -> dict[str, LLMPolicy]:
+def load_policies(name: str, load: Loader = LLMPolicy.from_pretrained) -> dict[str, LLMPolicy]:
     """The models of a run folder, or the model of a model folder or hub id, by their names in tables."""
     if is_run(name):
         run = RunFolder.open(name)
-        return {f"{run.path.name} {phase}": model for phase, model in run_models(run).items()}
-    return {Path(name).name: LLMPolicy.from_pretrained(name)}
+        return {f"{run.path.name} {phase}": model for phase, model in run_models(run, load).items()}
+    return {Path(name).name: load(name)}
 
 
 def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
@@ -72,7 +124,7 @@ def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
 
     Args:
         system: the plant whose prompts are used.
-        models: language models by name.
+        models: language models by name; with vLLM, which gives no logits, nothing is checked.
 
     Raises:
         ValueError: two have the same tokenizer and the same logits on a few prompts, as when an adapter was left out.
@@ -82,6 +134,8 @@ def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:
     prompts = [format_prompt(system, x) for x in sample_states(system, _PROBES)]
     names: dict[tuple[str, bytes], str] = {}
     for name, policy in models.items():
+        if not isinstance(policy, LLMPolicy):
+            continue
         logits = []
         for ids in encode(policy.tokenizer, prompts).input_ids:
             with torch.inference_mode():

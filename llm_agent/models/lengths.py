@@ -14,7 +14,7 @@ from llm_agent.models.chat import encode
 if TYPE_CHECKING:
     from llm_agent.models.loading import Tokenizer
 
-__all__ = ["answer_tokens", "check_spelling", "completion_room", "prompt_tokens"]
+__all__ = ["answer_tokens", "check_max_length", "check_spelling", "completion_room", "prompt_tokens"]
 
 
 def check_spelling(tokenizer: Tokenizer, systems: list[str]) -> None:
@@ -31,6 +31,26 @@ def check_spelling(tokenizer: Tokenizer, systems: list[str]) -> None:
                 f"the tokenizer cannot encode {system.name}'s prompt and reads it as {decoded[:60]!r}...: "
                 "the model was not made for this plant; choose another --model"
             )
+
+
+def check_max_length(tokenizer: Tokenizer, systems: list[str], reasoning: Reasoning, given: int | None) -> None:
+    """Checks that demonstrations are not cut.
+
+    Args:
+        reasoning: of the demonstrations.
+        given: the number of tokens at which SFT cuts; None for never.
+
+    Raises:
+        ValueError: an ordinary demonstration is longer.
+    """
+    if given is None:
+        return
+    needed = prompt_tokens(tokenizer, systems)
+    needed += max(answer_tokens(tokenizer, system, reasoning) for system in map(get_system, systems))
+    if given < needed:
+        raise ValueError(
+            f"--max_length {given} would cut demonstrations of up to {needed} tokens: give {needed} or more (SFT phase)"
+        )
 
 
 def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:

@@ -43,7 +43,8 @@ class StopOnFailure(TrainerCallback):
         self._has_parsed = False
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
-        trained = [p for p in model.parameters() if p.requires_grad]
+        # Under ZeRO-3 a parameter is empty between steps; this process's share of it is in ds_tensor.
+        trained = [getattr(p, "ds_tensor", p) for p in model.parameters() if p.requires_grad]
         if not torch.isfinite(torch.nn.utils.get_total_norm(trained)):
             self._stop(state, "non-finite weights (NaN or Inf)", "a smaller --learning_rate")
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+from torch.distributed.fsdp import FullyShardedDataParallel as FSDP  # noqa: N817
 from transformers import TrainerCallback
+from trl.models import unwrap_model_for_generation
 
 from baselines.optimum.solver import solve_all
 from control_envs import format_prompt, get_system, sample_states, score_completions
 from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder
+from llm_agent.training.processes import is_sharded
 
 __all__ = ["STATES", "HeldOut"]
 
@@ -50,15 +54,19 @@ class HeldOut(TrainerCallback):
             control.should_log = should_log  # self.trainer.log clears it
 
     def _evaluate(self, state: Any) -> None:
-        if not state.is_world_process_zero:
+        accelerator = self.trainer.accelerator
+        if not (state.is_world_process_zero or is_sharded(accelerator)):
             return
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        policy = LLMPolicy(model, self.trainer.processing_class, self.sampling, self.room)
         logs: dict[str, float] = {}
-        for decoding in ("greedy", "sampled"):
-            values = self._measure(policy, decoding == "greedy")
-            logs |= {f"held_out/{decoding}/{name}": value for name, value in values.items()}
-        self.trainer.log(logs)
+        wrapped = self.trainer.model_wrapped
+        gathered = FSDP.summon_full_params(wrapped, recurse=False) if self.trainer.is_fsdp_enabled else nullcontext()
+        with unwrap_model_for_generation(wrapped, accelerator) as model, gathered:  # as TRL generates
+            policy = LLMPolicy(model, self.trainer.processing_class, self.sampling, self.room)
+            for decoding in ("greedy", "sampled"):
+                values = self._measure(policy, decoding == "greedy")
+                logs |= {f"held_out/{decoding}/{name}": value for name, value in values.items()}
+        if state.is_world_process_zero:
+            self.trainer.log(logs)
 
     def _measure(self, policy: LLMPolicy, greedy: bool) -> dict[str, float]:
         rewards, successes, ratios = [], [], []

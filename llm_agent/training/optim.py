@@ -47,10 +47,14 @@ class MuonAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Gives both optimizers this optimizer's parameter groups, so that a scheduler's learning rate reaches them."""
+        """Gives both optimizers this optimizer's parameter groups and state.
+
+        So a scheduler's learning rate reaches them, and ``state_dict`` is an ordinary optimizer's.
+        """
         groups = iter(self.param_groups)
         for part in self._parts:
             part.param_groups = [next(groups) for _ in part.param_groups]
+            part.state = self.state
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -63,15 +67,21 @@ class MuonAdamW(torch.optim.Optimizer):
             part.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state of both optimizers."""
-        return {"parts": [part.state_dict() for part in self._parts]}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the state of both optimizers."""
-        for part, state in zip(self._parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        super().load_state_dict(_joined(state_dict["parts"]) if "parts" in state_dict else state_dict)
+        self._share()
+
+
+def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The state of checkpoints up to version 0.2, which held each optimizer's apart."""
+    state: dict[int, Any] = {}
+    groups: list[dict[str, Any]] = []
+    for part in parts:
+        first = sum(len(group["params"]) for group in groups)
+        state |= {first + i: values for i, values in part["state"].items()}
+        groups += [{**group, "params": [first + i for i in group["params"]]} for group in part["param_groups"]]
+    return {"state": state, "param_groups": groups}
 
 
 def _outer_layers(model: nn.Module) -> list[nn.Module]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import datasets
 import transformers
@@ -18,27 +17,28 @@ from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
 from control_envs.utils.commands import guarded
-from control_envs.utils.files import replacing, write_json
+from control_envs.utils.files import write_json
 from control_envs.utils.optional import need
 from llm_agent.data.demonstrations import derived_seed, make_demonstrations, make_prompts
+from llm_agent.data.parquet import write_parquet
 from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import messages
-from llm_agent.models.lengths import check_spelling, completion_room, prompt_tokens
+from llm_agent.models.lengths import check_max_length, check_spelling, completion_room, prompt_tokens
 from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
 from llm_agent.storage.run_folder import RUNS, RunFolder, Stopwatch
 from llm_agent.training.arguments import Job, parse
 from llm_agent.training.callbacks import add_phase_callbacks
-from llm_agent.training.checks import check_disk, check_ranges
+from llm_agent.training.checks import check_disk, check_options
 from llm_agent.training.flags import PERTURBATION, GRPOArguments
 from llm_agent.training.grpo import ControlGRPOTrainer
 from llm_agent.training.guards import StopOnFailure, written_or_said
 from llm_agent.training.hardware import without_denormals
 from llm_agent.training.held_out import HeldOut
 from llm_agent.training.parse_check import check_parse_rate
-from llm_agent.training.processes import disconnect, is_main, locked_by_main, on_main, say
+from llm_agent.training.processes import before_phase, disconnect, is_main, locked_by_main, on_main, say
 from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.rewards import reward_functions
 from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
@@ -94,14 +94,8 @@ def _check(job: Job) -> None:
         ValueError: a check failed.
     """
     for phase, config in (("sft", job.sft), ("grpo", job.grpo)):
-        if config is None:
-            continue
-        for monitor in cast(list[str], config.report_to or []):
-            if importlib.util.find_spec(monitor) is None:
-                raise ValueError(f"--report_to {monitor} needs a package: run  pip install {monitor}")
-        if config.hub_token:
-            raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
-        check_ranges(config, phase)
+        if config is not None:
+            check_options(config, phase, [reward.__name__ for reward in reward_functions(job.reward_version)])
     if job.args.load_in_4bit:
         need("bitsandbytes", "quantized")
         if is_tiny(job.args.model):
@@ -110,6 +104,8 @@ def _check(job: Job) -> None:
     check_disk(Path(job.config.output_dir or RUNS), _trained_bytes(job), kept)
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
+    if job.sft:
+        check_max_length(tokenizer, job.args.systems, job.args.reasoning, job.sft.max_length)
     if job.grpo:
         room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
         if job.grpo.use_vllm:
@@ -151,6 +147,7 @@ class Pipeline:
             if name in left:
                 watch = Stopwatch()
                 transformers.set_seed(self.job.config.seed)
+                before_phase()
                 phase(f"[{i}/{len(phases)}] {name}")
                 on_main(partial(self.run.mark_done, name, watch()))
 
@@ -183,8 +180,7 @@ class Pipeline:
         )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
-        with replacing(folder / "demonstrations.parquet") as part:
-            rows.to_parquet(part)
+        write_parquet(rows, folder / "demonstrations.parquet")
         write_json(folder / "card.json", card)
 
     def _sft(self, config: SFTConfig, title: str) -> None:
@@ -205,15 +201,14 @@ class Pipeline:
         tokenizer.save_pretrained(self.run.path / "sft")
 
     def _grpo(self, config: GRPOConfig, title: str) -> None:
-        model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=self.args.load_in_4bit)
-        quicken(model, bool(config.bf16), config.use_cpu)
-        room = completion_room(tokenizer, self.args.systems, config.max_completion_length)
-        config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         args = self.args
         assert isinstance(args, GRPOArguments)
         if self.job.sft and args.patience and self.run.last_checkpoint("grpo") is None:
-            policy = LLMPolicy(model, tokenizer, max_new_tokens=room)
-            on_main(partial(check_parse_rate, policy, args.systems, args.least_parsed, self.run))
+            on_main(partial(self._check_parse_rate, args, config.max_completion_length))
+        model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=args.load_in_4bit)
+        quicken(model, bool(config.bf16), config.use_cpu)
+        room = completion_room(tokenizer, args.systems, config.max_completion_length)
+        config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # Initial states of the training split, but not those of the demonstrations.
         seed = derived_seed(config.seed, 1)
         prompts = make_prompts(args.systems, _prompts_seen(config), "train", seed, args.curriculum)
@@ -239,6 +234,12 @@ class Pipeline:
         evaluate_run(self.run)
 
     # -- parts ---------------------------------------------------------------------------------------------
+
+    def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
+        """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""
+        policy = LLMPolicy.from_pretrained(self.run.path / "sft", four_bit=args.load_in_4bit)
+        policy.max_new_tokens = completion_room(policy.tokenizer, args.systems, longest)
+        check_parse_rate(policy, args.systems, args.least_parsed, self.run)
 
     def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:
         progress = add_phase_callbacks(trainer, self.run, phase, title, shown)

@@ -6,15 +6,27 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, broadcast_object_list
+from transformers.integrations import deepspeed
 
 from control_envs.utils.commands import CommandError
 from control_envs.utils.files import locked
 
-__all__ = ["disconnect", "is_main", "locked_by_main", "on_main", "say"]
+__all__ = [
+    "before_phase",
+    "disconnect",
+    "is_main",
+    "is_sharded",
+    "keeps_matrices",
+    "locked_by_main",
+    "on_main",
+    "say",
+    "whole_models",
+]
 
 Result = TypeVar("Result")
 
@@ -25,19 +37,57 @@ def is_main() -> bool:
 
 
 def on_main(work: Callable[[], Result]) -> Result:
-    """Calls ``work`` in the main process; all processes wait, and get its return value or its error."""
+    """Calls ``work`` in the main process; all processes wait, and get its return value or its error.
+
+    A model that ``work`` loads is whole (see `whole_models`).
+    """
     if PartialState().num_processes == 1:
-        return work()
+        with whole_models():
+            return work()
     outcome: list = [None, None]
     if is_main():
         try:
-            outcome[0] = work()
+            with whole_models():
+                outcome[0] = work()
         except (ValueError, ImportError, OSError, CommandError) as error:
             outcome[1] = error
     broadcast_object_list(outcome)
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
+
+
+@contextmanager
+def whole_models() -> Iterator[None]:
+    """Loads models whole. Under ZeRO-3, transformers divides a model among all processes while it is loaded."""
+    reference = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = reference
+
+
+def before_phase() -> None:
+    """Lets the phase's trainer set up accelerate anew.
+
+    With what an earlier phase set up, it would refuse another precision, and any DeepSpeed settings.
+    """
+    AcceleratorState._reset_state()
+
+
+def is_sharded(accelerator: Any) -> bool:
+    """Whether each process holds a part of the weights, so that only all together can compute with the model."""
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        return accelerator.deepspeed_plugin.zero_stage == 3
+    return accelerator.distributed_type == DistributedType.FSDP
+
+
+def keeps_matrices(accelerator: Any) -> bool:
+    """Whether the optimizer is given weights in their own shapes; DeepSpeed and FSDP 1 flatten them."""
+    if accelerator.distributed_type == DistributedType.FSDP:
+        return accelerator.is_fsdp2
+    return accelerator.distributed_type != DistributedType.DEEPSPEED
 
 
 def say(text: str) -> None:

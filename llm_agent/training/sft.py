@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import DistributedType
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
@@ -19,6 +20,7 @@ from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
 from llm_agent.models.tokenizer import number_families
 from llm_agent.training.optim import MuonAdamW
+from llm_agent.training.processes import keeps_matrices
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -67,7 +69,7 @@ class TinySFTTrainer(SFTTrainer):
 
     Args:
         number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
-        muon: Muon for the hidden matrices; otherwise AdamW for all weights.
+        muon: Muon for the hidden matrices; otherwise, and where the matrices are flattened, AdamW for all weights.
     """
 
     def __init__(self, *args: Any, number_width: float = WIDTH_FRESH, muon: bool = True, **kwargs: Any):
@@ -77,7 +79,7 @@ class TinySFTTrainer(SFTTrainer):
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW in one optimizer, or AdamW alone."""
-        if not self._muon:
+        if not (self._muon and keeps_matrices(self.accelerator)):
             return super().create_optimizer(model)
         if self.optimizer is None:
             assert isinstance(self.model, torch.nn.Module)
@@ -102,7 +104,9 @@ class TinySFTTrainer(SFTTrainer):
 
     def _logits(self, model, ids, attention, kept):
         """Logits of the kept tokens, (T, V)."""
-        if self.accelerator.unwrap_model(model) is not model:  # the wrapper's forward synchronises processes
+        # A wrapper's forward synchronises processes; FSDP 2's wrapper is the model itself with another class.
+        wraps = self.accelerator.distributed_type != DistributedType.NO
+        if wraps or self.accelerator.unwrap_model(model) is not model:
             return model(input_ids=ids, attention_mask=attention, use_cache=False).logits[kept].float()
         with self.accelerator.autocast():  # accelerate wraps only the model's forward, which computes all logits
             hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
