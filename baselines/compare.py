@@ -11,9 +11,11 @@ reason.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from baselines.controllers.classical import CLASSICAL
 from baselines.controllers.policy import Policy
@@ -25,7 +27,8 @@ from baselines.figures.comparison import draw_all
 from control_envs import SYSTEMS, System
 from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems import get_systems
-from control_envs.utils.commands import guarded
+from control_envs.systems.settings import add_settings_flag
+from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.files import check_output_dir
 from control_envs.utils.moved import old_names
 
@@ -43,11 +46,14 @@ __getattr__ = old_names(
 POLICIES = (*CLASSICAL, "ppo")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Adds the flags of a comparison."""
-    parser.add_argument("--system", default="double_integrator", help=f"a plant, or all: {', '.join(SYSTEMS)}")
-    parser.add_argument("--states", type=_positive, default=STATES, help=f"held-out initial states ({STATES})")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the initial states and of all noise (0)")
+    parser.add_argument(
+        "--system", default="double_integrator", help=f"plants, comma-separated, or all: {', '.join(SYSTEMS)}"
+    )
+    add_settings_flag(parser)
+    parser.add_argument("--states", type=at_least(1), default=STATES, help=f"held-out initial states ({STATES})")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the initial states and of all noise (0)")
     parser.add_argument(
         "--policies", default=",".join(POLICIES), help="classical policies, comma-separated (%(default)s)"
     )
@@ -57,15 +63,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("MPC")
     group.add_argument(
-        "--mpc-horizon", type=_positive, default=None, help="prediction horizon in steps (half the plant's horizon)"
+        "--mpc-horizon", type=at_least(1), default=None, help="prediction horizon in steps (half the plant's horizon)"
     )
     group.add_argument("--mpc-terminal", default="riccati", choices=("riccati", "task"), help="terminal cost")
     group.add_argument("--mpc-solver", default="auto", help="CasADi conic or nlpsol plugin (%(default)s)")
     group = parser.add_argument_group("robustness: each flag adds a scenario to the table")
-    group.add_argument("--process-noise", type=float, default=0.0, metavar="STD", help="added to each state, scaled")
-    group.add_argument(
-        "--measurement-noise", type=float, default=0.0, metavar="STD", help="added to each measured state, scaled"
-    )
+    noise: dict[str, Any] = {"type": at_least(0, float), "default": 0.0, "metavar": "STD"}
+    group.add_argument("--process-noise", **noise, help="added to each state, scaled")
+    group.add_argument("--measurement-noise", **noise, help="added to each measured state, scaled")
     group.add_argument(
         "--param",
         action="append",
@@ -74,7 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a parameter of the true plant, such as mu=1.5",
     )
     group.add_argument(
-        "--reach", type=float, default=1.0, help="initial states outside the usual bounds, up to this multiple of them"
+        "--reach",
+        type=at_least(1, float),
+        default=1.0,
+        help="initial states outside the usual bounds, up to this multiple of them",
     )
     group = parser.add_argument_group("output")
     group.add_argument(
@@ -106,7 +114,7 @@ def classical_policies(args: argparse.Namespace, system: System) -> tuple[list[P
         trained = trained_policies(args.ppo_dir, system)
         policies += trained
         if not trained:
-            skipped["PPO"] = f"train it with `python -m baselines.ppo --system {system.name}`"
+            skipped["PPO"] = f"train it with `python -m baselines.ppo --system {shlex.quote(system.name)}`"
     return policies, skipped
 
 
@@ -145,12 +153,15 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
 
     def work() -> None:
         check_output_dir(args.output_dir)
-        systems, scenarios = get_systems(args.system), scenarios_of(args)
+        if args.ppo_dir.exists() and not args.ppo_dir.is_dir():
+            raise ValueError(f"--ppo-dir {args.ppo_dir} is not a folder")
+        systems, scenarios = get_systems(args.system, args.set), scenarios_of(args)
         for system in systems:
-            for scenario in scenarios:
-                scenario.true_plant(system)  # refuses what is no parameter of a plant before any work
-        for system in systems:
-            policies, skipped = classical_policies(args, system)
+            for scenario in scenarios:  # what a plant does not have is refused before any work
+                scenario.true_plant(system)
+                scenario.initial_states(system, 1, seed=args.seed)
+        classical = [classical_policies(args, system) for system in systems]
+        for system, (policies, skipped) in zip(systems, classical, strict=True):
             comparison = Comparison(
                 system,
                 [*policies, *more(system)],
@@ -171,21 +182,9 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
     return guarded(work, "stopped: finished optima are kept, all else is lost")
 
 
-def _positive(text: str) -> int:
-    """An argparse type; argparse would name this function where the text is not a number."""
-    if not text.strip().lstrip("+-").isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be at least 1")
-    return value
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m baselines.compare", description=__doc__)
     add_arguments(parser)
     return run(parser.parse_args(argv))
 

@@ -11,7 +11,6 @@ pickles, which can run any code, and are read only by ``--resume``: resume only 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +18,25 @@ from pathlib import Path
 from baselines.controllers.ppo import OUTPUT, train
 from baselines.controllers.ppo_settings import REWARDS, read_settings, settings_for
 from control_envs.systems import SYSTEMS, get_systems
-from control_envs.utils.commands import guarded
-from control_envs.utils.files import check_output_dir
+from control_envs.systems.settings import add_settings_flag
+from control_envs.utils.commands import Parser, at_least, guarded
+from control_envs.utils.files import check_input_file, check_output_dir
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m baselines.ppo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="python -m baselines.ppo", description=__doc__)
+    parser.add_argument(
+        "--system", default="double_integrator", help=f"plants, comma-separated, or all: {', '.join(SYSTEMS)}"
     )
-    parser.add_argument("--system", default="double_integrator", help=f"a plant, or all: {', '.join(SYSTEMS)}")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, one run each (1)")
-    parser.add_argument("--total-timesteps", type=int, default=None, help="environment steps (tuned for each plant)")
+    add_settings_flag(parser)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="the first seed (0)")
+    parser.add_argument("--seeds", type=at_least(1), default=1, help="number of seeds, one run each (1)")
+    parser.add_argument(
+        "--total-timesteps", type=at_least(1), default=None, help="environment steps (tuned for each plant)"
+    )
     parser.add_argument("--reward", choices=REWARDS, default=None, help="reward to maximise (stage_cost)")
     parser.add_argument("--config", type=Path, default=None, help="YAML file of PPOSettings values, by name")
     parser.add_argument("--output-dir", type=Path, default=OUTPUT, help="parent of the run folders (%(default)s)")
@@ -44,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         check_output_dir(args.output_dir)
         flags = {"reward": args.reward, "total_timesteps": args.total_timesteps}
-        changes = read_settings(args.config) if args.config else {}
-        changes |= {name: value for name, value in flags.items() if value}
-        for system in get_systems(args.system):
+        changes = read_settings(check_input_file(args.config, "--config")) if args.config else {}
+        changes |= {name: value for name, value in flags.items() if value is not None}
+        for system in get_systems(args.system, args.set):
             for seed in range(args.seed, args.seed + args.seeds):
                 settings = settings_for(system, **changes)
                 folder = train(system, seed, settings, args.output_dir, args.resume, not args.no_progress)

@@ -5,7 +5,6 @@
 About a minute on two cores.
 """
 
-import argparse
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +20,7 @@ from benchmarks import best_time
 from benchmarks.scoring import problems
 from control_envs import get_system, score_completions
 from control_envs.utils import tables
+from control_envs.utils.commands import Parser
 
 BATCHES = (1, 10, 100, 1_000, 10_000, 50_000)
 HORIZONS = (5, 10, 50, 100, 500)
@@ -101,7 +101,7 @@ def table(found=None):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(description=__doc__.partition("\n")[0])
     parser.add_argument("--picture", type=Path, default=None)
     args = parser.parse_args()
     measured = measure()

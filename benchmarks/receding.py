@@ -6,8 +6,6 @@
 The controls must be the first ones of the plans that the model writes in full at every step.
 """
 
-import argparse
-
 import numpy as np
 
 from baselines.controllers.text import RecedingTextPolicy, TextPolicy
@@ -15,6 +13,7 @@ from baselines.evaluation.rollout import rollout
 from benchmarks import best_time
 from control_envs import get_system, measure, sample_states
 from control_envs.utils import tables
+from control_envs.utils.commands import Parser
 
 COUNT, CHECKED = 100, 10
 MODEL = "tiny-double-integrator"
@@ -54,6 +53,6 @@ def table(model=MODEL):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default=MODEL, help=f"shipped model, run folder or model folder (default {MODEL})")
     print(table(parser.parse_args().model))

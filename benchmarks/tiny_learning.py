@@ -6,11 +6,12 @@ Each row trains from scratch on the same expert demonstrations of the double int
 the same 500 held-out initial states. About two minutes per row on two cores; `python -m benchmarks` leaves it out.
 """
 
-import argparse
 import tempfile
 import time
 
 import numpy as np
+
+from control_envs.utils.commands import Parser
 
 VARIANTS = {
     "as chosen": {},
@@ -73,7 +74,7 @@ def main():
 
     datasets.disable_progress_bars()
     transformers.logging.set_verbosity_error()
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = Parser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=800)
     steps = parser.parse_args().steps
     print(f"{steps} steps of 32 expert demonstrations; greedy from 500 held-out initial states.\n")

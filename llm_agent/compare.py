@@ -7,20 +7,27 @@ python -m llm_agent.compare runs/latest --replan-every 1 --states 100     # rece
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from baselines import compare
 from baselines.controllers.policy import Policy
 from control_envs import System
-from llm_agent.evaluation.models import check_named_once, load_policies, refuse_twins
+from control_envs.utils.commands import Parser, at_least
+from llm_agent.evaluation.models import (
+    Loader,
+    add_engine_flags,
+    check_named_once,
+    load_policies,
+    loader,
+    refuse_twins,
+)
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import BEST_OF, DECODINGS, STRUCTURED, text_policies
 from llm_agent.training.quiet import silence_known_warnings
 
 
-def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
+def _load(names: Sequence[str], load: Loader) -> dict[str, LLMPolicy]:
     """The models to compare, by the names that tables give them.
 
     Raises:
@@ -29,7 +36,7 @@ def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
     check_named_once(names)
     loaded: dict[str, LLMPolicy] = {}
     for name in names:
-        for label, policy in load_policies(name).items():
+        for label, policy in load_policies(name, load).items():
             if label in loaded:
                 raise ValueError(f"two models are called {label!r} in tables: rename one of their folders")
             loaded[label] = policy
@@ -38,21 +45,22 @@ def _load(names: Sequence[str]) -> dict[str, LLMPolicy]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m llm_agent.compare", description=__doc__)
     parser.add_argument("models", nargs="*", default=["runs/latest"], help="run folders, model folders or hub ids")
     parser.add_argument("--sampled", action="store_true", help="sampled completions as well as greedy ones")
     parser.add_argument(
-        "--replan-every", type=int, default=None, metavar="K", help="controls applied of each plan (default: all)"
+        "--replan-every", type=at_least(1), default=None, metavar="K", help="controls applied of each plan (all)"
     )
     parser.add_argument("--structured", action="store_true", help=STRUCTURED)
-    parser.add_argument("--best-of", type=int, default=None, metavar="N", help=BEST_OF)
+    parser.add_argument("--best-of", type=at_least(1), default=None, metavar="N", help=BEST_OF)
+    add_engine_flags(parser)
     compare.add_arguments(parser)
     args = parser.parse_args(argv)
+    if args.best_of is not None and args.replan_every is not None:
+        parser.error("--best-of picks whole plans: leave --replan-every out")
 
     def models(system: System) -> list[Policy]:
-        loaded = _load(args.models)
+        loaded = _load(args.models, loader(args))
         refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
         options = {"structured": args.structured, "best_of": args.best_of}

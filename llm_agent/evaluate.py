@@ -18,24 +18,16 @@ from typing import Any
 
 from baselines.evaluation.comparison import STATES
 from control_envs.systems import get_systems
-from control_envs.utils.commands import guarded
+from control_envs.systems.settings import add_settings_flag
+from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.files import check_output_dir
 from llm_agent.evaluation.evaluate import evaluate_models, evaluate_policies, evaluate_run, write_reports
 from llm_agent.evaluation.markdown import to_markdown
-from llm_agent.evaluation.models import check_named_once, run_models
-from llm_agent.policies.language_model import LLMPolicy
+from llm_agent.evaluation.models import add_engine_flags, check_named_once, loader, run_models
 from llm_agent.policies.text_policies import BEST_OF, STRUCTURED
 from llm_agent.reporting.finish import illustrate, try_to_report
 from llm_agent.storage.run_folder import RunFolder, is_run
 from llm_agent.training.quiet import silence_known_warnings
-
-
-def _engine(args: argparse.Namespace) -> Any:
-    if not args.use_vllm:
-        return LLMPolicy
-    from llm_agent.policies.vllm import VLLMPolicy
-
-    return VLLMPolicy
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
@@ -44,48 +36,57 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
 
 def _is_usual(args: argparse.Namespace) -> bool:
     """Whether a run is evaluated with the settings of its own evaluation, whose files are then replaced."""
-    return not (args.structured or args.use_vllm or args.best_of)
+    return not (args.structured or args.use_vllm or args.best_of or args.max_new_tokens)
 
 
 def _reports_of(run: RunFolder, args: argparse.Namespace) -> dict[str, Any]:
     """A run's reports by plant; written to its folder only if `_is_usual`."""
     if _is_usual(args):
         return evaluate_run(run, args.states, args.seed)
-    comparisons = evaluate_models(run, run_models(run, _engine(args)), args.states, args.seed, **_options(args))
+    comparisons = evaluate_models(run, run_models(run, loader(args)), args.states, args.seed, **_options(args))
     return {name: comparison.report for name, comparison in comparisons.items()}
+
+
+def _refuse_flags_of_models(args: argparse.Namespace) -> None:
+    for name in ("system", "set", "output_dir"):
+        if getattr(args, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{flag} is for models that are not runs: a run is evaluated on its own plants, into its own folder. "
+                f"Leave {flag} out, or name the folder of the run's model, such as {args.models[0]}/sft"
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m llm_agent.evaluate", description=__doc__)
     parser.add_argument("models", nargs="*", default=["runs/latest"], help="run folders, model folders or hub ids")
+    parser.add_argument("--system", help="plants for models that are not runs, comma-separated, or all")
+    add_settings_flag(parser)
+    parser.add_argument("--states", type=at_least(1), default=None, help=f"held-out initial states (default {STATES})")
     parser.add_argument(
-        "--system", default="double_integrator", help="plants for models that are not runs, comma-separated, or all"
+        "--seed", type=at_least(0), default=None, help="seed of the held-out initial states (default 0)"
     )
-    parser.add_argument("--states", type=int, default=None, help=f"held-out initial states (default {STATES})")
-    parser.add_argument("--seed", type=int, default=None, help="seed of the held-out initial states (default 0)")
     parser.add_argument(
         "--output-dir", type=Path, default=None, help="folder for the tables of models that are not runs"
     )
     parser.add_argument("--structured", action="store_true", help=f"{STRUCTURED}; a run's own evaluation stays")
-    parser.add_argument("--use-vllm", action="store_true", help="generate with vLLM; a run's own evaluation stays")
     parser.add_argument(
-        "--best-of", type=int, default=None, metavar="N", help=f"{BEST_OF}; a run's own evaluation stays"
+        "--best-of", type=at_least(1), default=None, metavar="N", help=f"{BEST_OF}; a run's own evaluation stays"
     )
+    add_engine_flags(parser, "; a run's own evaluation stays")
     args = parser.parse_args(argv)
-    for name, least in (("states", 1), ("best_of", 1), ("seed", 0)):
-        if (given := getattr(args, name)) is not None and given < least:
-            parser.error(f"--{name.replace('_', '-')} must be at least {least}")
 
     def work() -> None:
-        systems = get_systems(args.system)
+        load = loader(args)
+        systems = get_systems(args.system or "double_integrator", args.set)
         check_named_once(args.models)
         if args.output_dir:
             check_output_dir(args.output_dir)
         silence_known_warnings()
         runs = [m for m in args.models if is_run(m)]
+        if runs == args.models:
+            _refuse_flags_of_models(args)
         for name in runs:
             run = RunFolder.open(name)
             for report in _reports_of(run, args).values():
@@ -95,8 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(try_to_report(run), file=sys.stderr)
         others = [m for m in args.models if m not in runs]
         if others:
-            engine = _engine(args)
-            policies = {name: engine.from_pretrained(name) for name in others}
+            policies = {name: load(name) for name in others}
             states, seed = args.states or STATES, args.seed or 0
             reports = {}
             for system in systems:

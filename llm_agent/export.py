@@ -12,12 +12,12 @@ the columns that the reward functions need (prompt, system, x0), so that TRL's o
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from control_envs.utils.commands import guarded
+from control_envs.systems.settings import add_settings_flag
+from control_envs.utils.commands import Parser, at_least, guarded
 from llm_agent.data.demonstrations import KINDS
 from llm_agent.data.export import HELD_OUT, export
 from llm_agent.data.reasoning import REASONINGS
@@ -25,18 +25,17 @@ from llm_agent.data.reasoning import REASONINGS
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m llm_agent.export", description=__doc__)
     parser.add_argument("what", choices=("prompts", "demonstrations"))
     parser.add_argument("--system", default="double_integrator", help="plants, comma-separated, or all")
+    add_settings_flag(parser)
     parser.add_argument("--count", type=int, default=4000, help="rows of train.parquet (%(default)s)")
     parser.add_argument(
         "--held-out", type=int, default=HELD_OUT, help="rows of validation.parquet and of test.parquet (%(default)s)"
     )
     parser.add_argument("--kind", choices=KINDS, default="varied", help="of demonstrations (%(default)s)")
     parser.add_argument("--reasoning", choices=REASONINGS, default="brief", help="of demonstrations (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="(%(default)s)")
     parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
     args = parser.parse_args(argv)
     return guarded(lambda: print(export(args)))

@@ -14,9 +14,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from control_envs import System, get_system
+from control_envs import System
 from control_envs.envs import parse_state
-from control_envs.utils.commands import guarded, join_negative
+from control_envs.systems import one_system
+from control_envs.systems.settings import add_settings_flag
+from control_envs.utils.commands import Parser, at_least, guarded, join_negative
 from control_envs.utils.optional import need
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: a flag is invalid, the model cannot be loaded, or the port is taken.
     """
-    system = get_system(args.system)
+    system = one_system(args.system, args.set)
     for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
         need(module, extra)
     from llm_agent.playground.session import Session
@@ -78,13 +80,12 @@ def _port(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.play", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m llm_agent.play", description=__doc__)
     parser.add_argument(
         "model", nargs="?", help="a shipped model, run folder, model folder or hub id (the plant's shipped model)"
     )
     parser.add_argument("--system", default="double_integrator", metavar="PLANT", help="to begin with (%(default)s)")
+    add_settings_flag(parser)
     parser.add_argument("--port", type=_port, default=PORT, help="of the page; 0 for any free one (%(default)s)")
     parser.add_argument("--no-open", action="store_true", help="print the page's address and open no browser")
     parser.add_argument("--terminal", action="store_true", help="play here instead of on a page")
@@ -92,7 +93,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--x0", metavar="STATE", help="in the terminal: one trajectory, from this state, such as 0.5,-0.3"
     )
     parser.add_argument("--sampled", action="store_true", help="in the terminal: draw the answer (the most likely)")
-    parser.add_argument("--seed", type=int, default=0, help="in the terminal: of the draw and of the first state")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, help="in the terminal: of the draw and of the first state"
+    )
     return guarded(lambda: run(parser.parse_args(join_negative("--x0", argv))))
 
 

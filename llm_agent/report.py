@@ -7,12 +7,12 @@ python -m llm_agent.report runs/A --into README.md --pictures    # between the m
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from control_envs.utils.commands import guarded
+from control_envs.utils.commands import Parser, guarded
+from control_envs.utils.files import check_input_file, check_output_file
 from llm_agent.reporting.finish import COMPARISON, PAGE, page_of
 from llm_agent.reporting.insert import copy_pictures, insert, summarise_run
 from llm_agent.storage.run_folder import LATEST, RUNS, RunFolder
@@ -20,9 +20,7 @@ from llm_agent.storage.run_folder import LATEST, RUNS, RunFolder
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llm_agent.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m llm_agent.report", description=__doc__)
     parser.add_argument("runs", nargs="*", default=[RUNS / LATEST], metavar="RUN", help="run folders (runs/latest)")
     parser.add_argument("--output", type=Path, metavar="FILE", help=f"({PAGE} of the run, or {COMPARISON} beside it)")
     parser.add_argument("--into", type=Path, metavar="PAGE", help="a Markdown page with the two marker lines")
@@ -39,6 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--into takes one run and no --output")
 
     def work() -> None:
+        if args.into:
+            check_input_file(args.into, "--into")
+        if args.output:
+            check_output_file(args.output, "--output")
         runs = [RunFolder.open(run) for run in args.runs]
         if args.into:
             text = summarise_run(runs[0], args.short)

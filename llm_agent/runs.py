@@ -10,25 +10,22 @@ python -m llm_agent.runs push runs/A me/my-model --apply   # without --apply: on
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from control_envs.utils.commands import guarded
+from control_envs.utils.commands import Parser, guarded
 from llm_agent.reporting.listing import KINDS, prune, show_comparison, show_list, show_one
 from llm_agent.reporting.model_card import push
 from llm_agent.storage.run_folder import RUNS, RunFolder
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's flags."""
-    top = argparse.ArgumentParser(
-        prog="python -m llm_agent.runs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = Parser(prog="python -m llm_agent.runs", description=__doc__)
     kinds = top.add_subparsers(dest="command", metavar="list|show|compare|prune|push", required=True)
     listing = kinds.add_parser("list", help="one line per run")
-    listing.add_argument("--system", help="only runs on this plant")
+    listing.add_argument("--system", help="only runs on one of these plants, comma-separated, or all")
     listing.add_argument("--kind", choices=KINDS, help="only runs on one plant, or on several")
     pruning = kinds.add_parser("prune", help="delete checkpoints of finished phases, and runs without a finished phase")
     for command in (listing, pruning):

@@ -10,12 +10,11 @@ Finished runs are not repeated: with more --seeds, only the new ones are trained
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from control_envs.utils.commands import guarded
+from control_envs.utils.commands import Parser, at_least, guarded
 from llm_agent.models.shipped import BASE
 from llm_agent.studies.definitions import STUDIES
 from llm_agent.studies.runner import run_study
@@ -24,19 +23,20 @@ from llm_agent.studies.runner import run_study
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     names = "\n".join(f"  {name:12} {study.question}" for name, study in STUDIES.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m llm_agent.study",
         description=f"{__doc__}\nstudies:\n{names}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", choices=STUDIES, metavar="study", help="one of the studies above")
     parser.add_argument("--system", default="double_integrator,van_der_pol", help="plants, comma-separated, or all")
     parser.add_argument("--start", default=BASE, help=f"the model that runs start from (default {BASE})")
-    parser.add_argument("--seeds", type=int, default=3, help="seeds of each variant (default 3)")
-    parser.add_argument("--steps", type=int, default=None, help="training steps of a run (default: the preset's)")
+    parser.add_argument("--seeds", type=at_least(1), default=3, help="seeds of each variant (default 3)")
+    parser.add_argument(
+        "--steps", type=at_least(1), default=None, help="training steps of a run (default: the preset's)"
+    )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=at_least(1),
         default=1,
         help="runs in parallel (default 1), which share the cores unless OMP_NUM_THREADS is set",
     )

@@ -10,7 +10,6 @@ The test split is never used.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,29 +17,33 @@ from typing import Any
 
 from control_envs import SYSTEMS
 from control_envs.rewards import DEFAULT_VERSION
-from control_envs.utils.commands import guarded
+from control_envs.utils.commands import Parser, at_least, guarded
 from llm_agent.tuning.command import JOURNAL, OUTPUT, PRUNERS, search
 from llm_agent.tuning.spaces import described
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command's flags."""
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--trials", type=int, default=50, help="number of finished or pruned trials (%(default)s)")
-    shared.add_argument("--timeout", type=float, default=None, help="seconds after which no new trial starts")
-    shared.add_argument("--steps", type=int, default=None, help="training steps of a trial (default: the preset's)")
-    shared.add_argument("--states", type=int, default=200, help="validation initial states per trial (%(default)s)")
+    shared = Parser(add_help=False)
     shared.add_argument(
-        "--seed", type=int, default=0, help="of the search, the trainings and initial states (%(default)s)"
+        "--trials", type=at_least(1), default=50, help="number of finished or pruned trials (%(default)s)"
+    )
+    shared.add_argument("--timeout", type=float, default=None, help="seconds after which no new trial starts")
+    shared.add_argument(
+        "--steps", type=at_least(1), default=None, help="training steps of a trial (default: the preset's)"
+    )
+    shared.add_argument(
+        "--states", type=at_least(1), default=200, help="validation initial states per trial (%(default)s)"
+    )
+    shared.add_argument(
+        "--seed", type=at_least(0), default=0, help="of the search, the trainings and initial states (%(default)s)"
     )
     shared.add_argument("--pruner", choices=PRUNERS, default="median", help="%(default)s")
     shared.add_argument("--space", type=Path, help="YAML with changes to the search space, see below")
     shared.add_argument("--study", help="the study's name (KIND-SYSTEM)")
     shared.add_argument("--storage", help=f"a journal file ({OUTPUT}/STUDY/{JOURNAL}), NAME.db, or a database's URL")
     shared.add_argument("--output-dir", type=Path, help=f"folder for trials and best.yaml ({OUTPUT}/STUDY)")
-    top = argparse.ArgumentParser(
-        prog="python -m llm_agent.tune", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    top = Parser(prog="python -m llm_agent.tune", description=__doc__)
     kinds = top.add_subparsers(dest="kind", required=True, metavar="grpo|ppo")
     grpo = _kind(kinds, "grpo", shared, {"the embedded model": "tiny_grpo", "other models": "grpo"})
     grpo.add_argument("--sft-from", required=True, help="the run or model that every trial starts from")
@@ -53,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _kind(kinds: Any, name: str, shared: argparse.ArgumentParser, spaces: dict[str, str]) -> argparse.ArgumentParser:
+def _kind(kinds: Any, name: str, shared: Parser, spaces: dict[str, str]) -> Parser:
     tables = [f"search space, {title}:\n{described(key)}" for title, key in spaces.items()]
     example = (
         "--space changes it:\n"
@@ -66,7 +69,6 @@ def _kind(kinds: Any, name: str, shared: argparse.ArgumentParser, spaces: dict[s
         name,
         parents=[shared],
         epilog="\n\n".join([*tables, example]),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         help={"grpo": "GRPO from an SFT run", "ppo": "PPO"}[name],
     )
 

@@ -10,8 +10,9 @@ import numpy as np
 from baselines.controllers.lqr import lqr
 from baselines.controllers.mpc import MPC, Plan
 from baselines.controllers.policy import OK, Controller, Feedback, Policy
-from control_envs import System
+from control_envs import System, get_system
 from control_envs.dynamics import finite_horizon_lqr
+from control_envs.systems.checks import checked_states
 from control_envs.utils.types import Array
 
 __all__ = ["CLASSICAL", "MPCPolicy", "finite_horizon_lqr_policy", "lqr_policy"]
@@ -19,14 +20,20 @@ __all__ = ["CLASSICAL", "MPCPolicy", "finite_horizon_lqr_policy", "lqr_policy"]
 
 def lqr_policy(system: System) -> Feedback:
     """Infinite-horizon LQR with saturated controls."""
+    system = get_system(system)
     K, _ = lqr(system)
-    return Feedback("LQR", lambda x, k: system.saturate(-x @ K.T))
+    return Feedback("LQR", lambda x, k: system.saturate(-_checked(system, x) @ K.T))
 
 
 def finite_horizon_lqr_policy(system: System) -> Feedback:
     """Time-varying LQR for the horizon and terminal cost of the task, with saturated controls."""
+    system = get_system(system)
     K, _ = finite_horizon_lqr(system)
-    return Feedback("finite-horizon LQR", lambda x, k: system.saturate(-x @ K[k].T))
+    return Feedback("finite-horizon LQR", lambda x, k: system.saturate(-_checked(system, x) @ K[k].T))
+
+
+def _checked(system: System, x: Array) -> Array:
+    return checked_states("the state", x, system.state_names, batched=True)
 
 
 class MPCPolicy:

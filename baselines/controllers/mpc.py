@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 
 from baselines.controllers.lqr import lqr
 from baselines.controllers.ocp import OptimalControlProblem, Solution, is_linear
-from control_envs import System
+from control_envs import System, get_system
 from control_envs.rewards.metrics import TOLERANCE
+from control_envs.systems.checks import checked_count, checked_numbers
 from control_envs.utils.types import Array
 
 __all__ = ["MPC", "Plan", "Status"]
@@ -67,10 +68,8 @@ class MPC:
         solver: str = "auto",
         bounded: bool = True,
     ):
-        self.system = system
-        if horizon is not None and horizon < 1:
-            raise ValueError(f"horizon must be at least 1 or None, not {horizon}")
-        self.horizon = horizon or max(1, system.horizon // 2)
+        self.system = system = get_system(system)
+        self.horizon = max(1, system.horizon // 2) if horizon is None else checked_count("horizon", horizon)
         if solver == "auto":
             solver = "hpipm" if is_linear(system) else "sqpmethod"
         settings: dict[str, Any] = {
@@ -83,8 +82,11 @@ class MPC:
         self._soft = OptimalControlProblem(system, solver="ipopt", soft=True, **settings)
 
     def plan(self, x: ArrayLike, before: Plan | None = None) -> Plan:
-        """The plan from state x (n,); ``before`` is the plan of the previous step, a warm start."""
-        x = np.asarray(x, dtype=np.float64)
+        """The plan from state x (n,); ``before`` is the plan of the previous step, a warm start.
+
+        Raises:
+            ValueError: x is not n finite numbers.
+        """
         guess = None if before is None or before.status == "failed" else _shifted(before)
         solution = self._hard.solve(x, guess)
         if solution.solved:
@@ -122,7 +124,7 @@ def _terminal_cost(system: System, terminal: str | ArrayLike) -> Array | None:
         if terminal == "riccati":
             return lqr(system)[1] * np.outer(system.x_scale, system.x_scale)
         raise ValueError(f"terminal must be 'riccati', 'task' or a matrix, not {terminal!r}")
-    matrix = np.asarray(terminal, dtype=np.float64)
+    matrix = checked_numbers("terminal", terminal)
     if matrix.shape != (system.n, system.n) or not np.all(np.isfinite(matrix)):
         raise ValueError(f"terminal must be a finite ({system.n}, {system.n}) matrix, not of shape {matrix.shape}")
     return matrix

@@ -7,12 +7,17 @@ and all variables are of order one. Variables and constraints are ordered by sta
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from control_envs.systems.base import TERMINAL_WEIGHT, System
+from control_envs.systems.checks import checked_states
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
@@ -37,7 +42,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 
-
 # What keeps each QP plugin from printing.
 _QP_OPTIONS: dict[str, dict[str, Any]] = {
     "qpoases": {"printLevel": "none"},
@@ -45,6 +49,18 @@ _QP_OPTIONS: dict[str, dict[str, Any]] = {
     "highs": {"highs": {"output_flag": False}},
     "qrqp": {"print_iter": False, "print_header": False, "print_info": False},
 }
+# Plugins that print nothing with the options above. What others print, some of them at every step, is discarded.
+_SILENT = {*_OPTIONS, "daqp", "highs", "hpipm", "osqp", "proxqp", "qrqp"}
+
+
+@contextmanager
+def _silenced(solver: str) -> Iterator[None]:
+    """Discards what a plugin prints; CasADi prints to `sys.stdout`."""
+    if solver in _SILENT:
+        yield
+        return
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield
 
 
 def dynamics(system: System) -> Any:
@@ -143,23 +159,22 @@ class OptimalControlProblem:
         (lbx, ubx), (lbg, ubg) = np.concatenate(box).T, np.concatenate(limits).T
         # Converted to CasADi matrices once: a conversion takes as long as solving a small QP.
         self._bounds = {key: ca.DM(value) for key, value in {"lbx": lbx, "ubx": ubx, "lbg": lbg, "ubg": ubg}.items()}
-        self._soft = soft
+        self._soft, self._solver = soft, solver
         problem = {"x": ca.vertcat(*variables), "f": cost, "g": ca.vertcat(*constraints), "p": start}
-        self._solve = _make_solver(solver, system, problem, equality)
+        with _silenced(solver):
+            self._solve = _make_solver(solver, system, problem, equality)
 
-    def solve(self, x: Array, guess: tuple[Array, Array] | None = None) -> Solution:
+    def solve(self, x: ArrayLike, guess: tuple[Array, Array] | None = None) -> Solution:
         """Solves from state x (n,), starting the solver at ``guess``: states (N+1, n) and controls (N, m).
 
         Raises:
             ValueError: x is not n finite numbers.
         """
-        x, n = np.asarray(x, dtype=np.float64), self.system.n
-        if x.shape != (n,) or not np.all(np.isfinite(x)):
-            names = ", ".join(self.system.state_names)
-            raise ValueError(f"the state must be {n} finite numbers ({names}), not {x.tolist()}")
+        x = checked_states("the state", x, self.system.state_names)
         start = x / self.system.x_scale
         try:
-            found = self._solve(x0=self._pack(x, guess), p=start, **self._bounds)
+            with _silenced(self._solver):
+                found = self._solve(x0=self._pack(x, guess), p=start, **self._bounds)
         except RuntimeError as error:  # the only error class of CasADi; raised by a QP plugin that fails
             return self._failed(str(error).strip().splitlines()[-1])
         stats = self._solve.stats()
@@ -196,8 +211,16 @@ def _make_solver(name: str, system: System, problem: dict[str, Any], equality: l
     """A CasADi solver by name: a QP plugin if there is one, else an NLP plugin.
 
     Raises:
-        ValueError: CasADi has no such plugin, or it solves only QPs and the plant is not linear.
+        ValueError: CasADi has no such plugin, it solves only QPs and the plant is not linear, or it refuses the
+            problem.
     """
+    try:
+        return _plugin(name, system, problem, equality)
+    except RuntimeError as error:  # the only error class of CasADi
+        raise ValueError(f"solver {name!r} refuses this problem: {str(error).strip().splitlines()[-1]}") from None
+
+
+def _plugin(name: str, system: System, problem: dict[str, Any], equality: list[bool]) -> Any:
     ca = need("casadi", "baselines")
     if name not in _OPTIONS and ca.has_conic(name):
         if not is_linear(system):

@@ -30,7 +30,7 @@ class Scenario:
         reach: initial states lie outside ``x0_bounds``, but within this multiple of them; 1 for the usual ones.
 
     Raises:
-        ValueError: a negative noise, or a reach below 1.
+        ValueError: a negative noise, a reach below 1, or a number that is not finite.
     """
 
     name: str = "nominal"
@@ -41,10 +41,10 @@ class Scenario:
 
     def __post_init__(self) -> None:
         for key in ("process_noise", "measurement_noise"):
-            if not getattr(self, key) >= 0:
-                raise ValueError(f"{key} must not be negative, but is {getattr(self, key)}")
-        if not self.reach >= 1:
-            raise ValueError(f"reach must be at least 1, but is {self.reach}")
+            if not 0 <= getattr(self, key) < np.inf:
+                raise ValueError(f"{key} must be a finite number of at least 0, not {getattr(self, key)}")
+        if not 1 <= self.reach < np.inf:
+            raise ValueError(f"reach must be a finite number of at least 1, not {self.reach}")
 
     def true_plant(self, system: System) -> System:
         """The plant that is simulated."""

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.controllers.ocp import OptimalControlProblem, is_linear
 from baselines.optimum.cache import cached
-from control_envs import System, measure, simulate
+from control_envs import System, get_system, measure, simulate
 from control_envs.rewards.metrics import TOLERANCE
+from control_envs.systems.checks import checked_states
 from control_envs.utils.types import Array
 
 __all__ = ["Optimum", "Status", "solve", "solve_all"]
@@ -52,7 +53,7 @@ def solve(system: System, x0: ArrayLike) -> Optimum:
     Raises:
         ValueError: x0 is not n finite numbers.
     """
-    return _Solver(system)(np.asarray(x0, dtype=np.float64))
+    return _Solver(get_system(system))(x0)
 
 
 def solve_all(
@@ -68,8 +69,12 @@ def solve_all(
         x0: initial states, shape (S, n).
         cache: read and write `baselines.optimum.cache.cache_dir`.
         progress: called with the number of initial states solved since the last call.
+
+    Raises:
+        ValueError: x0 is not finite numbers of that shape.
     """
-    x0 = np.asarray(x0, dtype=np.float64)
+    system = get_system(system)
+    x0 = checked_states("x0", x0, system.state_names, batched=True)
     fields = cached("optimum", METHOD, system, x0, cache, lambda: _solve_each(system, x0, progress))
     return Optimum(**fields)
 
@@ -97,10 +102,9 @@ class _Solver:
         self._soft: OptimalControlProblem | None = None  # built on first use, which is rare
         self._linear, self._gains = is_linear(system), lqr(system)[0]
 
-    def __call__(self, x0: Array) -> Optimum:
+    def __call__(self, x0: ArrayLike) -> Optimum:
         system = self.system
-        if x0.shape != (system.n,) or not np.all(np.isfinite(x0)):
-            raise ValueError(f"x0 must be {system.n} finite numbers, not {x0.tolist()}")
+        x0 = checked_states("x0", x0, system.state_names)
         best = self._no_optimum("failed")
         for guess in self._starts(x0):
             solution = self._hard.solve(x0, guess)

@@ -6,7 +6,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from control_envs.systems.base import TERMINAL_WEIGHT, System
+from control_envs.systems import TERMINAL_WEIGHT, System, get_system
 from control_envs.utils.types import Array
 
 __all__ = ["cost_matrix", "finite_horizon_lqr", "physical_problem"]
@@ -31,6 +31,7 @@ def finite_horizon_lqr(system: System, horizon: int | None = None) -> tuple[Arra
     Returns:
         K (N, m, n) such that u_k = -K_k x_k, and P (n, n) such that x_0'P x_0 is the cost from x_0; physical units.
     """
+    system = get_system(system)
     A, B, Q, R = physical_problem(system)
     P, gains = TERMINAL_WEIGHT * Q, []
     for _ in range(horizon or system.horizon):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from control_envs.systems.base import DIVERGED, System
+from control_envs.systems import DIVERGED, System, get_system
+from control_envs.systems.checks import checked_numbers
 from control_envs.utils.types import Array
 
 __all__ = ["Trajectory", "held", "simulate"]
@@ -69,7 +70,8 @@ def simulate(system: System, x0: ArrayLike, controls: ArrayLike, disturbance: Ar
     Raises:
         ValueError: the last axes are not (n,), (N, m) and (N, n), a value is not finite, or x0 has diverged.
     """
-    x0, written = np.asarray(x0, dtype=np.float64), np.asarray(controls, dtype=np.float64)
+    system = get_system(system)
+    x0, written = checked_numbers("x0", x0), checked_numbers("controls", controls)
     if x0.ndim < 1 or x0.shape[-1] != system.n:
         raise ValueError(f"x0 has shape {x0.shape}, but {system.name} needs (..., {system.n})")
     if written.ndim < 2 or written.shape[-1] != system.m:
@@ -114,7 +116,7 @@ def held(x: Array, limit: Array | float) -> Array:
 
 def _time_first(disturbance: ArrayLike, shape: tuple[int, ...]) -> Array:
     """The disturbance with time first and components second, shape (N, n, ...)."""
-    array = np.asarray(disturbance, dtype=np.float64)
+    array = checked_numbers("disturbance", disturbance)
     if not np.all(np.isfinite(array)):
         raise ValueError("disturbance must be finite numbers")
     try:

@@ -13,7 +13,7 @@ from control_envs.dynamics.trajectory import Trajectory, simulate
 from control_envs.rewards import DEFAULT_VERSION, get_reward, score
 from control_envs.rewards.metrics import measure
 from control_envs.systems import System, get_system
-from control_envs.systems.checks import nearest_names
+from control_envs.systems.checks import checked_numbers, nearest_names
 from control_envs.utils.types import Array
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def checked_x0(system: System, given: Any, batch: int | None = None, name: str =
         ValueError: another shape, a number that is not finite, or a state outside the plant's bounds.
     """
     try:
-        x0 = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError):
+        x0 = checked_numbers(name, given).copy()
+    except ValueError:
         x0 = np.array(np.nan)  # refused below
     low, high = system.x_bounds.T
     shape = (system.n,) if batch is None else (batch, system.n)

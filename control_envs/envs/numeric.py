@@ -11,6 +11,7 @@ from gymnasium import spaces
 from control_envs.envs.base import TrajectoryEnv
 from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems import DIVERGED, System
+from control_envs.systems.checks import checked_numbers
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
@@ -70,7 +71,7 @@ class ControlEnv(TrajectoryEnv[Array, Array]):
         """
         if self._steps_left <= 0:
             raise gym.error.ResetNeeded("the trajectory is over: call reset()")
-        action = np.asarray(action, dtype=np.float64)
+        action = checked_numbers("an action", action)
         if action.shape != (self.system.m,) or not np.all(np.isfinite(action)):
             raise ValueError(f"an action must be {self.system.m} finite numbers, not {action!r}")
         self._apply(self.to_control(action)[None])

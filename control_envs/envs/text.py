@@ -11,6 +11,7 @@ from control_envs.envs.spaces import PlainText
 from control_envs.rewards import DEFAULT_VERSION
 from control_envs.rewards.metrics import measure
 from control_envs.systems import System
+from control_envs.systems.checks import checked_count
 from control_envs.text import DECIMALS, MAX_CHARS, Verdict, format_prompt, invalid_terms, parse_completion
 
 __all__ = ["MAX_PROMPT_CHARS", "TextControlEnv"]
@@ -40,12 +41,10 @@ class TextControlEnv(TrajectoryEnv[str, str]):
         **kwargs: Any,
     ):
         super().__init__(system, reward_version, **kwargs)
-        if replan_every is not None and (int(replan_every) != replan_every or replan_every < 1):
-            raise ValueError(f"replan_every must be a whole number of at least 1 or None, not {replan_every!r}")
-        if int(precision) != precision or not 0 <= precision <= 15:
+        if precision not in range(16):
             raise ValueError(f"precision must be a whole number of decimals from 0 to 15, not {precision!r}")
-        self.replan_every = replan_every or self.system.horizon
-        self.precision = precision
+        self.replan_every = self.system.horizon if replan_every is None else checked_count("replan_every", replan_every)
+        self.precision = int(precision)
         self.observation_space = PlainText(MAX_PROMPT_CHARS)
         self.action_space = PlainText(MAX_CHARS)
 

@@ -18,6 +18,7 @@ from control_envs.envs.numeric import ControlEnv
 from control_envs.rewards import DEFAULT_VERSION, score
 from control_envs.rewards.running import CompiledTrajectories, RunningTrajectories
 from control_envs.systems import System
+from control_envs.systems.checks import checked_count, checked_numbers
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
@@ -71,7 +72,7 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         single = ControlEnv(system, reward_version, action_units, **settings)
-        self.num_envs, self.render_mode = num_envs, render_mode
+        self.num_envs, self.render_mode = checked_count("num_envs", num_envs), render_mode
         self.system, self.reward_spec = single.system, single.reward_spec
         self.single_observation_space, self.single_action_space = single.observation_space, single.action_space
         self.observation_space = batch_space(single.observation_space, num_envs)
@@ -90,7 +91,7 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
         super().reset(seed=seed)
         given = checked_options(options, ("x0", "reset_mask"))
         mask, x0 = given.get("reset_mask"), given.get("x0")
-        if mask is not None and not (np.shape(mask) == (self.num_envs,) and np.all(mask)):
+        if mask is not None and not np.array_equal(np.asarray(mask, dtype=object), np.ones(self.num_envs, dtype=bool)):
             raise ValueError(
                 "options['reset_mask'] must be True for every environment, since all trajectories of a batch end "
                 'together: use vectorization_mode="sync" to reset them one by one'
@@ -117,7 +118,7 @@ class BatchedControlEnv(VectorEnv[Array, Array, Array]):
                 raise gym.error.ResetNeeded("the trajectories are over: call reset()")
             observation, infos = self.reset()
             return observation, np.zeros(self.num_envs), all_false, all_false, infos
-        actions = np.asarray(actions, dtype=np.float64)
+        actions = checked_numbers("actions", actions)
         if actions.shape != (self.num_envs, self.system.m) or not np.isfinite(actions).all():
             raise ValueError(f"actions must be ({self.num_envs}, {self.system.m}) finite numbers")
         trajectories.step(self._to_control(actions))

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 
 from control_envs.systems.base import TERMINAL_WEIGHT
+from control_envs.systems.checks import checked_float, checked_positive
 from control_envs.utils.types import Array
 
 __all__ = ["StageCostReward"]
@@ -26,7 +27,8 @@ class StageCostReward(gym.Wrapper):
 
     def __init__(self, env: gym.Env, scale: float = 10.0, price: float = 10.0):
         super().__init__(env)
-        self._scale, self._price, self._violations = scale, price, 0.0
+        self._scale, self._price = checked_positive("scale", scale), checked_float("price", price)
+        self._violations = 0.0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Starts a trajectory."""

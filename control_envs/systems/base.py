@@ -59,8 +59,8 @@ class System:
         x0_bounds: bounds of initial states, shape (n, 2), inside ``x_bounds``.
         dt: length of one control interval in seconds.
         horizon: number of controls in a plan, N.
-        Q: state cost, shape (n, n).
-        R: control cost, shape (m, m).
+        Q: state cost, shape (n, n), positive semidefinite.
+        R: control cost, shape (m, m), positive definite.
         params: the vector field's keyword parameters and their values.
         param_ranges: least and greatest value of each parameter that variations of the plant may change.
         periodic: names of states that are angles in radians. They are wrapped to [-pi, pi] after every step, so that
@@ -100,7 +100,7 @@ class System:
         set_field("u_bounds", checked_bounds("u_bounds", self.u_bounds, self.m))
         set_field("x0_bounds", checked_bounds("x0_bounds", self.x0_bounds, self.n))
         set_field("Q", checked_cost("Q", self.Q, self.n))
-        set_field("R", checked_cost("R", self.R, self.m))
+        set_field("R", checked_cost("R", self.R, self.m, definite=True))
         set_field("dt", checked_positive("dt", self.dt))
         set_field("horizon", checked_count("horizon", self.horizon))
         set_field("state_units", tuple(self.state_units) or ("",) * self.n)

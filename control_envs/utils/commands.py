@@ -1,16 +1,50 @@
-"""Helpers for command-line programs: exit codes, one-line errors, negative arguments."""
+"""Helpers for command-line programs: the parser of flags, exit codes, one-line errors."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-__all__ = ["CommandError", "guarded", "join_negative"]
+__all__ = ["CommandError", "Parser", "at_least", "guarded", "join_negative"]
 
 
 class CommandError(Exception):
     """The work failed half-way; the message is printed as one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of every command: a usage error is one line with exit code 2, and flags cannot be abbreviated.
+
+    Args:
+        arguments: of `argparse.ArgumentParser`; the description keeps its line breaks.
+    """
+
+    def __init__(self, **arguments: Any):
+        own: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**own | arguments)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (--help lists the flags)\n")
+
+
+def at_least(least: float, kind: type[int] | type[float] = int) -> Callable[[str], Any]:
+    """The type of a flag whose value is a whole number, or with ``kind=float`` any finite number, not below a limit."""
+
+    def read(text: str) -> int | float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value < math.inf:
+            name = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"must be {name} of at least {least:g}, not {text!r}")
+        return value
+
+    return read
 
 
 def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: bool = False) -> int:
@@ -27,14 +61,20 @@ def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: boo
     try:
         return work() or 0
     except (ValueError, ImportError, OSError) as error:
-        message, code = f"error: {error}", 2
+        message, code = f"error: {_in_one_line(error)}", 2
     except CommandError as error:
-        message, code = f"error: {error}", 1
+        message, code = f"error: {_in_one_line(error)}", 1
     except KeyboardInterrupt:
         message, code = stopped, 130
     if not quiet:
         print(message, file=sys.stderr)
     return code
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"  # without [Errno 2]
+    return re.sub(r"\s*\n\s*", " ", str(error).strip())
 
 
 def join_negative(flag: str, arguments: Sequence[str] | None = None) -> list[str]:

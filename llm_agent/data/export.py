@@ -8,9 +8,10 @@ from typing import Any
 
 from control_envs.systems import get_systems
 from control_envs.systems.initial_states import SPLITS
-from control_envs.utils.files import check_output_dir, replacing, write_json
+from control_envs.utils.files import check_output_dir, write_json
 from control_envs.utils.optional import need
 from llm_agent.data.demonstrations import make_demonstrations
+from llm_agent.data.parquet import write_parquet
 from llm_agent.data.prompts import make_prompts
 
 __all__ = ["HELD_OUT", "export"]
@@ -31,7 +32,7 @@ def export(args: argparse.Namespace) -> Path:
     folder = check_output_dir(args.output_dir)
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty: choose another --output-dir")
-    systems = [system.name for system in get_systems(args.system)]
+    systems = [system.name for system in get_systems(args.system, args.set)]
     for name, count in (("--count", args.count), ("--held-out", args.held_out)):
         if count < len(systems):
             raise ValueError(f"{name} must be at least {len(systems)}, one for each plant, not {count}")
@@ -46,7 +47,6 @@ def export(args: argparse.Namespace) -> Path:
                 systems, count, args.kind, split, args.seed, reasoning=args.reasoning
             )
             rows = rows.remove_columns("taught")
-        with replacing(folder / f"{split}.parquet") as part:
-            rows.to_parquet(part)
+        write_parquet(rows, folder / f"{split}.parquet")
     write_json(folder / "card.json", {"what": args.what, "systems": systems, **cards})
     return folder

@@ -56,7 +56,7 @@ def build_app(session: Session, chosen: str) -> Starlette:
         return FileResponse(STATIC / "play.html")
 
     async def plants(request: Request) -> Response:
-        described = [_describe(system, session) for system in SYSTEMS.values()]
+        described = [_describe(system, session) for system in map(get_system, dict.fromkeys([*SYSTEMS, chosen]))]
         return JSONResponse({"chosen": chosen, "plants": described})
 
     async def run(request: Request) -> Response:

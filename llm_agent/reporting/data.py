@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -119,7 +120,11 @@ def _paired(results: Sequence[Result], focus: Sequence[str]) -> list[dict[str, A
 def _baselines(system: System, x0: Array, optimum: Result) -> tuple[list[Result], dict[str, str]]:
     """MPC, and PPO if it has been trained, from the same initial states."""
     policies: list[Policy] = [recorded_mpc(system, x0, progress=True), *trained_policies(RUNS / "ppo", system)]
-    skipped = {} if len(policies) > 1 else {"PPO": f"train it with `python -m baselines.ppo --system {system.name}`"}
+    skipped = (
+        {}
+        if len(policies) > 1
+        else {"PPO": f"train it with `python -m baselines.ppo --system {shlex.quote(system.name)}`"}
+    )
     return [evaluate(policy, system, x0, optimum.values["cost"]) for policy in policies], skipped
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baselines.evaluation import tables
+from control_envs.systems import get_systems
+from control_envs.systems.settings import parse_name
 from control_envs.utils.files import in_use
 from llm_agent.evaluation.labels import greedy_models, is_model
 from llm_agent.evaluation.records import comparable, evaluation_of
@@ -50,12 +52,28 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
+def _plants_of(run: RunFolder) -> set[str]:
+    """The names of a run's plants, with and without the settings that they state."""
+    names = run.settings["systems"]
+    return {*names, *(parse_name(name)[0] for name in names)}
+
+
 def show_list(root: Path, system: str | None, kind: str | None) -> None:
-    """Prints one row per run, then the damaged ones with the reason."""
+    """Prints one row per run, then the damaged ones with the reason.
+
+    Args:
+        root: folder of the runs.
+        system: only runs on one of these plants, with whatever settings; None for all runs.
+        kind: one of `KINDS`; None for both.
+
+    Raises:
+        ValueError: there is no such plant.
+    """
+    wanted = None if system is None else {plant.name for plant in get_systems(system)}
     rows, damaged = [], []
     for run in list_runs(root):
         try:
-            if system in (None, *run.settings["systems"]) and kind in (None, kind_of(run)):
+            if (wanted is None or wanted & _plants_of(run)) and kind in (None, kind_of(run)):
                 rows.append(row_of(run))
         except (ValueError, KeyError) as error:
             damaged.append(f"{run.path.name}: {error}")

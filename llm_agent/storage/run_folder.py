@@ -41,6 +41,7 @@ RUNS = Path("runs")
 LATEST = "latest"
 RECORD = "run.json"
 EVALUATION = "evaluation.json"
+START = "start one with  python -m llm_agent.train_grpo"
 COMPLETE = "complete"  # marks a checkpoint that was written to its end
 _PACKAGES = ("control-grpo", "numpy", "scipy", "gymnasium", "torch", "transformers", "trl", "accelerate", "datasets")
 
@@ -94,7 +95,7 @@ class RunFolder:
         """
         run = cls(Path(path) if path else RUNS / LATEST)
         if not is_run(run.path):
-            raise ValueError(f"{run.path} holds no run (there is no run.json in it)")
+            raise ValueError(f"{run.path} holds no run (there is no run.json in it): {START}")
         run.path = run.path.resolve()
         return run
 

@@ -83,18 +83,28 @@ def finished(variants: Sequence[Variant], root: Path) -> Iterator[tuple[str, lis
         yield variant.name, sorted((f.parent for f in folders), key=lambda f: int(f.name.removeprefix("seed")))
 
 
+def _check_flags(variants: Sequence[Variant], extra: Sequence[str]) -> None:
+    """Parses every variant's flags, so that what all runs would refuse is refused once, before the first."""
+    from llm_agent.training.arguments import parse
+
+    for variant in variants:
+        parse(variant.kind, [*variant.flags, *extra])
+
+
 def run_study(args: argparse.Namespace, extra: Sequence[str]) -> int:
     """Trains the runs that are missing and prints the table; returns 1 if a run failed.
 
     Raises:
         ValueError: a flag is invalid.
     """
-    for name in ("seeds", "jobs", "steps"):
-        if (given := getattr(args, name)) is not None and given < 1:
-            raise ValueError(f"--{name} must be at least 1")
     root = check_output_dir(args.output_dir or RUNS / "studies" / args.study)
     options = Options([system.name for system in get_systems(args.system)], args.start, args.steps)
-    variants = [v for v in STUDIES[args.study].variants(options) if args.only in v.name]
+    everything = STUDIES[args.study].variants(options)
+    variants = [v for v in everything if args.only in v.name]
+    if not variants:
+        raise ValueError(f"--only {args.only}: no variant is called so, but {', '.join(v.name for v in everything)}")
+    if not args.table:
+        _check_flags(variants, extra)
     problems = [] if args.table else run_all(variants, args.seeds, root, args.jobs, extra)
     table = to_markdown(STUDIES[args.study].question, dict(finished(variants, root)))
     if root.is_dir():

@@ -7,6 +7,7 @@ for any other model). ``--config file.yaml`` overrides the preset, and flags ove
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,7 +113,7 @@ def _sft_phase(args: GRPOArguments, seed: int, machine: Mapping[str, Any]) -> SF
     """The configuration of the SFT phase in ``train_grpo``: preset, then ``--sft-config``, then ``--sft-steps``."""
     argv = ["--model", args.model, "--seed", str(seed)]
     argv += ["--config", args.sft_config] if args.sft_config else []
-    argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps else []
+    argv += ["--max_steps", str(args.sft_steps)] if args.sft_steps is not None else []
     return _parse((RunArguments, SFTConfig), "sft", argv, machine)[1]
 
 
@@ -138,9 +139,11 @@ def _parse(dataclasses: Any, phase: str, argv: Sequence[str], machine: Mapping[s
     if any(_flag(argv, f"--gradient{sign}checkpointing") is not None for sign in "_-"):
         defaults.pop("activation_checkpointing", None)
     parser.set_defaults_with_config(output_dir="", **machine, **defaults)
-    words = _with_preset_paths(argv, phase)
+    words = _with_settings_joined(_with_preset_paths(argv, phase))
     try:
         args, config, unknown = parser.parse_args_and_config(words, return_remaining_strings=True)
+    except json.JSONDecodeError as error:  # an option in braces
+        raise ValueError(f"{error.doc} is not JSON: {error.msg}") from None
     except ZeroDivisionError:  # from TRL's own arithmetic
         raise ValueError("--num_generations, --steps_per_generation and batch sizes must be at least 1") from None
     if unknown:
@@ -161,6 +164,21 @@ def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
         words += ["--config", word.removeprefix("--config=")] if word.startswith("--config=") else [word]
     words[words.index("--config") + 1] = str(find_config(given, phase))
     return words
+
+
+def _with_settings_joined(argv: Sequence[str]) -> list[str]:
+    """The flags with every ``--set`` in one, after those of ``--config``: TrlParser would keep only the last."""
+    config = _flag(argv, "--config")
+    settings = list(read_config(find_config(config)).get("set") or []) if config else []
+    words, rest = [], iter(argv)
+    for word in rest:
+        if word == "--set":
+            settings.append(next(rest, ""))
+        elif word.startswith("--set="):
+            settings.append(word.removeprefix("--set="))
+        else:
+            words.append(word)
+    return [*words, "--set", *settings] if settings else words
 
 
 def _flag(argv: Sequence[str], name: str) -> str | None:

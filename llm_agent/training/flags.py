@@ -9,6 +9,7 @@ from baselines.evaluation.comparison import STATES
 from control_envs import SYSTEMS, get_reward
 from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems import ALL, get_systems
+from control_envs.systems.settings import SET_HELP
 from llm_agent.data.demonstrations import ERRORS, KINDS, Errors, Kind
 from llm_agent.data.reasoning import REASONINGS, Reasoning
 from llm_agent.models.shipped import BASE
@@ -31,6 +32,7 @@ class RunArguments:
         default="double_integrator",
         metadata={"help": f"plants, comma-separated ({', '.join(SYSTEMS)}), or '{ALL}'"},
     )
+    set: list[str] = field(default_factory=list, metadata={"help": f"NAME=VALUE, repeatable: {SET_HELP}"})
     model: str = field(
         default=BASE,
         metadata={
@@ -82,12 +84,12 @@ class RunArguments:
     )
 
     def __post_init__(self) -> None:
-        get_systems(self.system)
+        get_systems(self.system, self.set)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
         if self.reasoning not in REASONINGS:
             raise ValueError(f"--reasoning must be one of {', '.join(REASONINGS)}, not {self.reasoning!r}")
-        for name in ("eval_states", "demonstration_count"):
+        for name in ("eval_states", "demonstration_count", "lora_alpha"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least 1")
         for name in ("eval_seed", "lora_r"):
@@ -104,8 +106,8 @@ class RunArguments:
 
     @property
     def systems(self) -> list[str]:
-        """The plants' names."""
-        return list(dict.fromkeys(system.name for system in get_systems(self.system)))
+        """The plants' names, which state the settings that ``--set`` changes."""
+        return [system.name for system in get_systems(self.system, self.set)]
 
 
 @dataclass
@@ -162,6 +164,8 @@ class GRPOArguments(RunArguments):
             raise ValueError(f"--patience must not be negative, got {self.patience}")
         if not 0 <= self.least_parsed <= 1:
             raise ValueError(f"--least-parsed is a share, between 0 and 1, not {self.least_parsed}")
+        if self.sft_steps is not None and self.sft_steps < 1:
+            raise ValueError(f"--sft-steps must be at least 1, not {self.sft_steps}")
         if self.zero_shot and self.sft_from:
             raise ValueError("--zero-shot and --sft-from exclude each other: each sets the model that GRPO starts from")
 

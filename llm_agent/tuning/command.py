@@ -31,10 +31,8 @@ def search(args: argparse.Namespace) -> None:
         ImportError: a package is not installed.
         OSError: a file cannot be read or written.
     """
-    for name in ("trials", "states", "steps", "timeout"):
-        value = getattr(args, name)
-        if value is not None and not value > 0:
-            raise ValueError(f"--{name} must be {'positive' if name == 'timeout' else 'at least 1'}, not {value:g}")
+    if args.timeout is not None and not args.timeout > 0:
+        raise ValueError(f"--timeout must be positive, not {args.timeout:g}")
     for module, extra in (("optuna", "tune"), ("psutil", "tune"), ("yaml", "tune"), *NEEDS[args.kind]):
         need(module, extra)
     from llm_agent.tuning.search import Search, say

@@ -15,7 +15,8 @@ from baselines.controllers.policy import Feedback
 from baselines.controllers.ppo import CHECKPOINTS, checked, settings_for, train
 from baselines.controllers.ppo_policy import feedback, load_policy
 from baselines.evaluation.rollout import rollout
-from control_envs import get_system, measure, sample_states
+from control_envs import measure, sample_states
+from control_envs.systems import one_system
 from llm_agent.tuning.spaces import SPACES, Space, with_changes
 
 __all__ = ["PPOTrials"]
@@ -32,7 +33,7 @@ class PPOTrials:
     """
 
     def __init__(self, args: argparse.Namespace):
-        self._system, self._seed = get_system(args.system), args.seed
+        self._system, self._seed = one_system(args.system), args.seed
         steps = args.steps or settings_for(self._system).total_timesteps
         if steps < CHECKPOINTS:
             raise ValueError(f"--steps must be at least {CHECKPOINTS} for PPO, not {steps}")

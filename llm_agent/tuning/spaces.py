@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from control_envs.utils.files import check_input_file
 from control_envs.utils.optional import need
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def with_changes(space: Space, path: Path | None) -> Space:
         return space
     yaml = need("yaml", "tune")
     try:
-        found = yaml.safe_load(path.read_text())
+        found = yaml.safe_load(check_input_file(path, "--space").read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict):

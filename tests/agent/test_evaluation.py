@@ -160,7 +160,7 @@ def test_scenarios(plant):
     assert np.all(np.any(np.abs(outside) > 0.8, axis=1) & np.all(np.abs(outside) <= 0.96, axis=1))
     with pytest.raises(ValueError, match="nothing to reach beyond"):
         Scenario(reach=1.2).initial_states(get_system("van_der_pol_hard"), 3)
-    with pytest.raises(ValueError, match="process_noise must not be negative"):
+    with pytest.raises(ValueError, match="process_noise must be a finite number of at least 0"):
         Scenario(process_noise=-1.0)
     with pytest.raises(ValueError, match="no setting 'mu'"):
         Scenario(params={"mu": 2.0}).true_plant(plant)

@@ -1,5 +1,6 @@
 """The commands, run as a user runs them: real trainers, real folders, a real kill."""
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,8 @@ pytest.importorskip("trl")
 from safetensors.torch import load_file
 from starting import finish, start
 from transformers import LlamaConfig, LlamaForCausalLM
+from trl import GRPOConfig
+from trl.trainer import grpo_config, grpo_trainer
 
 from control_envs.utils.files import write_json
 from llm_agent import compare, evaluate, report, runs, train_grpo, train_sft
@@ -23,7 +26,7 @@ from llm_agent.models.tiny import save_tiny
 from llm_agent.models.tokenizer import build_tokenizer
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.storage.run_folder import RunFolder
-from llm_agent.training.checks import check_disk
+from llm_agent.training.checks import CHOICES, check_disk
 
 SMALL = ["--per_device_train_batch_size", "8", "--eval-states", "6", "--skip-report"]
 SFT = ["--max_steps", "6", "--save_steps", "2", "--logging_steps", "1", *SMALL]
@@ -278,7 +281,24 @@ def test_metrics_go_to_tensorboard_by_flag(grpo):
         (["--temperature", "0"], "--temperature must be positive, not 0.0 (GRPO phase)"),
         (["--learning_rate", "-1"], "--learning_rate must be 0 or more"),
         (["--per_device_train_batch_size", "0"], "--per_device_train_batch_size must be at least 1"),
-        (["--sft-steps", "-3"], "--max_steps must be at least 1, not -3 (SFT phase)"),
+        (["--sft-steps", "-3"], "--sft-steps must be at least 1, not -3"),
+        (["--sft-steps", "0"], "--sft-steps must be at least 1, not 0"),
+        (["--report_to", "foo"], "--report_to must be none or one of azure_ml, "),
+        (["--loss_type", "foo"], "--loss_type must be one of grpo, "),
+        (["--scale_rewards", "foo"], "--scale_rewards must be one of group, batch, none, not foo"),
+        (["--importance_sampling_level", "foo"], "--importance_sampling_level must be one of token, sequence"),
+        (["--multi_objective_aggregation", "foo"], "--multi_objective_aggregation must be one of"),
+        (["--cache_implementation", "foo"], "--cache_implementation must be one of "),
+        (["--lr_scheduler_kwargs", "foo"], "--lr_scheduler_kwargs must be JSON, such as"),
+        (["--lr_scheduler_kwargs", "{foo"], "{foo is not JSON"),
+        (["--lr_scheduler_kwargs", '{"foo": 1}'], "--lr_scheduler_type cosine with --lr_scheduler_kwargs {'foo': 1}: "),
+        (["--generation_kwargs", "foo"], "--generation_kwargs must be JSON"),
+        (["--push_to_hub"], "--push_to_hub needs the Hugging Face hub"),
+        (["--delta", "-1"], "--delta must be positive"),
+        (["--learning_rate", "inf"], "--learning_rate must be"),
+        (["--reward_weights", "1", "2"], "--reward_weights takes 3 numbers, for control, "),
+        (["--resume_from_checkpoint", "/nothere"], "continue a run with --resume"),
+        (["--lora-alpha", "-1"], "--lora-alpha must be at least 1"),
         (["--top_p", "1.5"], "--top_p must be above 0 and at most 1"),
         (["--max_steps", "1.5"], "argument --max_steps/--max-steps: invalid int value: '1.5'"),
         (["--beta", "abc"], "invalid float value: 'abc'"),
@@ -293,6 +313,30 @@ def test_bad_flags_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
     assert not (tmp_path / "runs").exists()
     assert len(errors) == 1
     assert said in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max_length", "5"], "--max_length 5 would cut demonstrations of up to "),
+        (["--loss_type", "foo"], "invalid choice: 'foo'"),
+        (["--lr_scheduler_kwargs", "foo"], "--lr_scheduler_kwargs must be JSON"),
+    ],
+)
+def test_bad_flags_of_sft_get_one_line(tmp_path, capsys, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    assert train_sft.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_choices_are_those_that_trl_knows(name):
+    """TRL has no lists of them; each must be named in its trainer or in its configuration."""
+    sources = inspect.getsource(grpo_trainer) + inspect.getsource(grpo_config)
+    assert [choice for choice in CHOICES[name] if f'"{choice}"' not in sources] == []
+    assert GRPOConfig.__dataclass_fields__[name].default in CHOICES[name]
 
 
 def test_a_disk_without_room_is_said_before_any_work(tmp_path, monkeypatch):
@@ -361,3 +405,10 @@ def test_a_pretrained_model_trains_by_lora(tmp_path, grpo):
             name: LLMPolicy.from_pretrained(tmp_path / name).model(tokens).logits for name in ("base", "run/sft", "run")
         }
     assert not torch.allclose(logits["base"], logits["run/sft"])
+
+
+def test_completions_are_cut_off_where_a_flag_says(tmp_path, capsys):
+    flags = ["--states", "2", "--max-new-tokens", "5", "--output-dir", str(tmp_path / "out")]
+    assert evaluate.main(["tiny-double-integrator", *flags]) == 0, capsys.readouterr().err
+    report = json.loads((tmp_path / "out" / "evaluation.json").read_text())["double_integrator"]
+    assert report["policies"]["tiny-double-integrator greedy"]["verdicts"] == {"missing_tags": 2}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from baselines.controllers.classical import finite_horizon_lqr_policy, lqr_policy
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.controllers.mpc import MPC
 from baselines.controllers.ocp import OptimalControlProblem, is_linear
@@ -267,19 +268,55 @@ def test_a_state_that_is_no_number_never_reaches_a_solver(capfd):
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize("solver", ["hpipm", "osqp", "highs", "qrqp"])
-def test_qp_solvers_are_silent(solver, capfd):
+@pytest.mark.parametrize("solver", ["hpipm", "osqp", "highs", "qrqp", "qpoases", "superscs", "qrsqp"])
+def test_solvers_are_silent(solver, capfd):
     casadi = pytest.importorskip("casadi")
-    if not casadi.has_conic(solver):
+    if not (casadi.has_conic(solver) or casadi.has_nlpsol(solver)):
         pytest.skip(f"CasADi has no {solver} here")
+    capfd.readouterr()  # what CasADi says of plugins that are not there
     assert MPC(get_system("double_integrator"), horizon=10, solver=solver).plan([0.5, -0.2]).status != "failed"
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
 
 
-def test_a_horizon_below_one_is_refused():
-    with pytest.raises(ValueError, match="horizon must be at least 1"):
-        MPC(get_system("double_integrator"), horizon=0)
+def test_a_solver_that_refuses_the_problem_is_named():
+    with pytest.raises(ValueError, match=r"solver 'clp' refuses this problem: Not an LP|no solver 'clp'"):
+        MPC(get_system("double_integrator"), solver="clp")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_state_from_which_the_plant_diverges_has_no_optimum():
+    """LQR's trajectory from there, where the solver starts, leaves every bound."""
+    found = optimum.solve(get_system("van_der_pol_hard"), [100.0, 100.0])
+    assert found.status in ("infeasible", "failed")
+    assert np.isnan(found.cost)
+    with pytest.raises(ValueError, match=r"x0 must lie within 1e\+06 times the bounds"):
+        optimum.solve(get_system("van_der_pol_hard"), [1e300, 0.0])
+
+
+DOUBLE_INTEGRATOR = get_system("double_integrator")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: MPC(DOUBLE_INTEGRATOR, horizon=0), "horizon must be a whole number of at least 1"),
+        (lambda: MPC(DOUBLE_INTEGRATOR, terminal=[["a"]]), "terminal must be numbers"),
+        (lambda: MPC(DOUBLE_INTEGRATOR).plan("abc"), "the state must be numbers, not 'abc'"),
+        (lambda: lqr_policy(DOUBLE_INTEGRATOR).start([]).control([[np.nan, 0.0]], 0), "the state must be 2 finite"),
+        (lambda: lqr_policy(DOUBLE_INTEGRATOR).start([]).control("abc", 0), "the state must be numbers"),
+        (lambda: finite_horizon_lqr_policy(DOUBLE_INTEGRATOR).start([]).control([[np.nan, 0.0]], 0), "the state must"),
+        (lambda: simulate_feedback(DOUBLE_INTEGRATOR, [np.nan, 0.0], [[1.0, 1.0]]), "x0 must be 2 finite"),
+        (lambda: simulate_feedback(DOUBLE_INTEGRATOR, [0.0, 0.0], "abc"), "K must be numbers"),
+        (lambda: optimum.solve(DOUBLE_INTEGRATOR, "abc"), "x0 must be numbers"),
+        *((lambda f=f: f(None), "system must be a plant's name or a System, not None") for f in (MPC, lqr, lqr_policy)),
+        (lambda: optimum.solve(None, [0.0, 0.0]), "system must be"),
+        (lambda: finite_horizon_lqr_policy(None), "system must be"),
+    ],
+)
+def test_bad_arguments_are_named(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
 
 
 def test_solvers_are_silent_where_they_fail(capfd):

@@ -185,6 +185,9 @@ def test_reset_options_and_settings():
         ({"horizont": 3}, "Did you mean horizon"),
         ({"replan_every": 0}, "replan_every"),
         ({"precision": -1}, "precision"),
+        ({"precision": "a"}, "precision must be a whole number"),
+        ({"replan_every": "a"}, "replan_every must be a whole number of at least 1, not 'a'"),
+        ({"horizon": "a"}, "horizon must be a whole number"),
     ],
 )
 def test_bad_arguments(kwargs, said):
@@ -203,6 +206,9 @@ def test_bad_actions():
     env.reset(seed=0)
     for action in ([0.0, 0.0], [float("nan")]):
         with pytest.raises(ValueError, match="an action must be 1 finite"):
+            env.step(action)
+    for action in ("abc", ["0.1"], None, [True]):
+        with pytest.raises(ValueError, match="an action must be numbers, not"):
             env.step(action)
 
 

@@ -140,6 +140,17 @@ def test_more_than_one_control():
         ({"u_bounds": [1, 2, 3, 4, 5]}, "u_bounds has shape"),
         ({"x0_bounds": 7.0}, "reach outside x_bounds"),
         ({"Q": [1, 2, 3, 4, 5]}, "Q must be"),
+        ({"dt": "abc"}, "dt must be a finite number, not 'abc'"),
+        ({"dt": "0.1"}, "dt must be a finite number, not '0.1'"),
+        ({"horizon": "a"}, "horizon must be a whole number of at least 1, not 'a'"),
+        ({"horizon": float("inf")}, "horizon must be a whole number"),
+        ({"horizon": True}, "horizon must be a whole number"),
+        ({"x_bounds": "abc"}, "x_bounds must be numbers, not 'abc'"),
+        ({"x0_bounds": [[1, 2], [1]]}, "x0_bounds must be numbers"),
+        ({"Q": "abc"}, "Q must be numbers, not 'abc'"),
+        ({"Q": -1}, "Q must be positive semidefinite, but .* has the eigenvalue -1"),
+        ({"R": -1}, "R must be positive definite, but .* has the eigenvalue -1"),
+        ({"R": 0}, "R must be positive definite"),
         ({"horzion": 5}, "Did you mean horizon"),
     ],
 )
@@ -182,11 +193,29 @@ def test_a_plant_is_registered_once_and_by_a_plain_name(monkeypatch):
         register_system(system.replace(name="My Plant"))
 
 
+def test_weights_are_symmetric_and_see_what_they_may():
+    system = get_system("double_integrator")
+    with pytest.raises(ValueError, match="Q must be symmetric"):
+        system.replace(Q=[[1, 2], [0, 1]])
+    assert system.replace(Q=[[1, 1], [1, 1]]).Q.tolist() == [[1, 1], [1, 1]]  # semidefinite is enough
+    assert not system.replace(Q=0).Q.any()
+
+
+@pytest.mark.parametrize("given", [None, 3, ["van_der_pol"]])
+def test_a_system_is_a_name_or_a_plant(given):
+    with pytest.raises(ValueError, match="system must be a plant's name or a System, not"):
+        get_system(given)
+    with pytest.raises(ValueError, match="system must be"):
+        simulate(given, [0.0, 0.0], [[0.0]])
+
+
 def test_unknown_plant_names_the_nearest():
     with pytest.raises(ValueError, match="Did you mean 'van_der_pol'"):
         get_system("van_der_pole")
     with pytest.raises(ValueError, match="no setting 'mu'"):
         get_system("double_integrator", mu=1.0)
+    with pytest.raises(ValueError, match="mu must be a finite number, not 'abc'"):
+        get_system("van_der_pol", mu="abc")
     assert get_system("van_der_pol", mu=2.0).params == {"mu": 2.0}
 
 

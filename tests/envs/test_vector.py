@@ -85,6 +85,10 @@ def test_bad_input_is_refused():
     envs.reset()
     with pytest.raises(ValueError, match=r"\(2, 1\) finite numbers"):
         envs.step(np.zeros(2))
+    with pytest.raises(ValueError, match="actions must be numbers"):
+        envs.step("abc")
+    with pytest.raises(ValueError, match="num_envs must be a whole number of at least 1, not 0"):
+        BatchedControlEnv(0)
     with pytest.raises(ValueError, match="do not render"):
         gym.make_vec("VanDerPol-v0", num_envs=2, vectorization_mode="vector_entry_point", render_mode="rgb_array")
 
@@ -134,6 +138,9 @@ def test_without_autoreset_the_user_resets():
     [
         ({"reset_mask": np.array([True, False])}, 'vectorization_mode="sync"'),
         ({"reset_mask": np.array([True])}, "reset_mask"),
+        ({"reset_mask": ["True", "True"]}, "reset_mask"),
+        ({"reset_mask": np.array([np.nan, np.nan])}, "reset_mask"),
+        ({"reset_mask": [[True], [True, True]]}, "reset_mask"),
         ({"x0": "abc"}, r"options\['x0'\] must be \(2, 2\) finite numbers"),
         ({"x_0": [[0, 0], [0, 0]]}, "no option 'x_0'. Did you mean x0"),
     ],
