@@ -12,7 +12,7 @@ from control_envs import System
 from control_envs.text import answer_pattern
 from llm_agent.models.lengths import completion_room
 from llm_agent.policies.best_of import BestOf
-from llm_agent.policies.language_model import LLMPolicy
+from llm_agent.policies.language_model import ROOM, LLMPolicy
 
 __all__ = ["BEST_OF", "DECODINGS", "STRUCTURED", "text_policies"]
 
@@ -63,7 +63,7 @@ def text_policies(
 
     def act(model: LLMPolicy, greedy: bool) -> Callable[..., Sequence[str]]:
         room: dict[str, Any] = {}
-        if model.max_new_tokens is None:
+        if getattr(model, "max_new_tokens", ROOM) is None:  # anything that has ``act`` is a model
             room["max_new_tokens"] = completion_room(model.tokenizer, [system.name], None)
         return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern, **room)
 
