@@ -97,7 +97,8 @@ def test_it_trains_by_name_and_its_adapter_finds_it_in_another_cache(model_by_na
     (tmp_path / "sft.yaml").write_text("max_steps: 1\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 1\n")
     flags = ["--model", NAME, *SET, "--sft-config", str(tmp_path / "sft.yaml"), "--reasoning", "none"]
     flags += ["--max_steps", "1", "--num_generations", "2", "--per_device_train_batch_size", "2", "--patience", "0"]
-    flags += ["--eval-states", "2", "--skip-report", "--output-dir", str(tmp_path / "run")]
+    flags += ["--eval-states", "1", "--skip-report", "--max_completion_length", "96"]
+    flags += ["--output-dir", str(tmp_path / "run")]
     assert train_grpo.main(flags) == 0, capsys.readouterr().err
     assert list(RunFolder.open(tmp_path / "run").evaluation()) == [PLANT.name]
     config = tmp_path / "run" / "grpo" / "adapter_config.json"
