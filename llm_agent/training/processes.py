@@ -71,8 +71,8 @@ def whole_models() -> Iterator[None]:
 def before_phase() -> None:
     """Lets the phase's trainer set up accelerate anew.
 
-    With what an earlier phase set up, it would refuse another precision, and any DeepSpeed settings. FSDP's settings are
-    read once only, and it takes them again.
+    With what an earlier phase set up, it would refuse another precision, and any DeepSpeed settings. It takes FSDP's
+    settings again, which are read once only.
     """
     if AcceleratorState._shared_state.get("fsdp_plugin") is None:
         AcceleratorState._reset_state()
