@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from control_envs.systems.base import System, shortest
+from control_envs.systems.checks import checked_states
 
 __all__ = [
     "CONTROLS",
@@ -44,9 +45,7 @@ def format_prompt(system: System, x0: ArrayLike, precision: int = DECIMALS) -> s
     Raises:
         ValueError: x0 has the wrong shape or is not finite.
     """
-    x0 = np.asarray(x0, dtype=np.float64)
-    if x0.shape != (system.n,) or not np.all(np.isfinite(x0)):
-        raise ValueError(f"x0 must be {system.n} finite numbers ({', '.join(system.state_names)}), not {x0.tolist()}")
+    x0 = checked_states("x0", x0, system.state_names)
     start = ", ".join(
         f"{name}={_decimal(value, precision)}" for name, value in zip(system.state_names, x0, strict=True)
     )
