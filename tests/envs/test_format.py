@@ -174,5 +174,5 @@ def test_every_plants_own_plan_is_ok():
 
 @pytest.mark.parametrize("x0", ["abc", [0.1], [0.1, float("nan")], None, [[0.1, 0.2]]])
 def test_a_prompt_from_no_state_names_x0(x0):
-    with pytest.raises(ValueError, match="^x0 must be"):
+    with pytest.raises(ValueError, match=r"^x0 must be"):
         format_prompt(get_system("double_integrator"), x0)
