@@ -11,7 +11,6 @@ reason.
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from baselines.controllers.classical import CLASSICAL
 from baselines.controllers.policy import Policy
-from baselines.controllers.ppo_policy import trained_policies
+from baselines.controllers.ppo_policy import how_to_train, trained_policies
 from baselines.evaluation.comparison import STATES, Comparison, compare, to_markdown, write
 from baselines.evaluation.rollout import Scenario
 from baselines.evaluation.tables import timing_table
@@ -114,7 +113,7 @@ def classical_policies(args: argparse.Namespace, system: System) -> tuple[list[P
         trained = trained_policies(args.ppo_dir, system)
         policies += trained
         if not trained:
-            skipped["PPO"] = f"train it with `python -m baselines.ppo --system {shlex.quote(system.name)}`"
+            skipped["PPO"] = how_to_train(system)
     return policies, skipped
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from control_envs.envs import ControlEnv
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
 
-__all__ = ["feedback", "load_policy", "trained_policies"]
+__all__ = ["feedback", "how_to_train", "load_policy", "trained_policies"]
 
 
 def load_policy(folder: Path, system: System, name: str = "PPO") -> Feedback:
@@ -59,8 +60,13 @@ def feedback(model: Any, normaliser: Any, system: System, name: str = "PPO") -> 
 def trained_policies(output: Path, system: System) -> list[Feedback]:
     """Every finished policy of a plant with exactly these settings, one per seed."""
     policies = []
-    for path in sorted(output.glob(f"{system.name}/seed_*/{SETTINGS}")):
+    for path in sorted((output / system.name).glob(f"seed_*/{SETTINGS}")):  # the name may hold brackets
         record = read_run(path)
         if record["done"] and record["system"] == system.to_dict():
             policies.append(load_policy(path.parent, system, f"PPO seed {record['seed']}"))
     return policies
+
+
+def how_to_train(system: System) -> str:
+    """What a table says where a plant has no trained policy."""
+    return f"train it with `python -m baselines.ppo --system {shlex.quote(system.name)}`"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from baselines.controllers.policy import Policy
-from baselines.controllers.ppo_policy import trained_policies
+from baselines.controllers.ppo_policy import how_to_train, trained_policies
 from baselines.evaluation.comparison import PAIRED
 from baselines.evaluation.recorded import recorded_mpc
 from baselines.evaluation.results import Result, evaluate, paired_difference, to_dict
@@ -120,11 +119,7 @@ def _paired(results: Sequence[Result], focus: Sequence[str]) -> list[dict[str, A
 def _baselines(system: System, x0: Array, optimum: Result) -> tuple[list[Result], dict[str, str]]:
     """MPC, and PPO if it has been trained, from the same initial states."""
     policies: list[Policy] = [recorded_mpc(system, x0, progress=True), *trained_policies(RUNS / "ppo", system)]
-    skipped = (
-        {}
-        if len(policies) > 1
-        else {"PPO": f"train it with `python -m baselines.ppo --system {shlex.quote(system.name)}`"}
-    )
+    skipped = {} if len(policies) > 1 else {"PPO": how_to_train(system)}
     return [evaluate(policy, system, x0, optimum.values["cost"]) for policy in policies], skipped
 
 

@@ -61,12 +61,13 @@ def test_models_are_evaluated_and_compared_on_it(run, tmp_path, capsys):
 
 
 def test_classical_controllers_are_compared_and_trained_on_it(tmp_path, capsys):
-    flags = ["--set", "horizon=10", "--output-dir", str(tmp_path), "--no-progress", "--total-timesteps", "100"]
+    changed = ["--set", "horizon=10", "--set", "Q=10,1"]
+    flags = [*changed, "--output-dir", str(tmp_path), "--no-progress", "--total-timesteps", "100"]
     assert ppo.main(flags) == 0, capsys.readouterr().err
-    assert "double_integrator(horizon=10), seed 0" in capsys.readouterr().out
-    flags = ["--set", "horizon=10", "--states", "3", "--ppo-dir", str(tmp_path), "--no-pictures"]
+    assert "double_integrator(horizon=10,Q=[10,1]), seed 0" in capsys.readouterr().out
+    flags = [*changed, "--states", "3", "--ppo-dir", str(tmp_path), "--no-pictures"]
     assert classical.main([*flags, "--output-dir", str(tmp_path / "out")]) == 0
-    assert "PPO" in capsys.readouterr().out
+    assert "PPO seed 0" in capsys.readouterr().out
 
 
 def test_exports_estimates_and_plays_it(tmp_path, capsys):
