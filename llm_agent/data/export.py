@@ -47,6 +47,6 @@ def export(args: argparse.Namespace) -> Path:
                 systems, count, args.kind, split, args.seed, reasoning=args.reasoning
             )
             rows = rows.remove_columns("taught")
-        write_parquet(rows, folder / f"{split}.parquet")
+        write_parquet(folder / f"{split}.parquet", rows.to_parquet)
     write_json(folder / "card.json", {"what": args.what, "systems": systems, **cards})
     return folder

@@ -8,7 +8,7 @@ unless the policy is a language model), ``controls`` as written, and every metri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import BytesIO
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from baselines.evaluation.comparison import ComparisonResult
 from baselines.evaluation.recorded import Recorded
 from baselines.evaluation.results import Result, evaluate
 from control_envs import System, get_system
-from control_envs.utils.files import write_bytes
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
+from llm_agent.data.parquet import write_parquet
 
 __all__ = ["FILE", "read_trajectories", "system_of", "write_trajectories"]
 
@@ -36,9 +36,7 @@ def write_trajectories(path: Path, comparisons: Mapping[str, ComparisonResult]) 
         for row in _rows(name, comparison.x0, result)
     ]
     table = need("pyarrow", "llm").Table.from_pylist(rows)
-    buffer = BytesIO()  # Arrow ends the process where it cannot write to a full disk
-    need("pyarrow.parquet", "llm").write_table(table, buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
+    write_parquet(path, partial(need("pyarrow.parquet", "llm").write_table, table, compression="zstd"))
 
 
 def _rows(system: str, x0: Array, result: Result) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Tokenizer = PreTrainedTokenizerBase
 
 __all__ = [
+    "ADAPTER",
     "SAFE",
     "base_of",
     "is_tiny",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
 
-from llm_agent.models.tiny import holds_tiny
-
 if TYPE_CHECKING:
     from llm_agent.models.loading import Model
 
-__all__ = ["LARGEST", "batch_that_fits"]
+__all__ = ["LARGEST", "batch_that_fits", "cache_per_token"]
 
 LARGEST = 256
 # On a CPU, a batch of a pretrained model is bound by arithmetic: a larger one is no faster, and progress shows later.
@@ -28,14 +26,17 @@ def batch_that_fits(model: Model, tokens: int) -> int:
         model: a causal model.
         tokens: of a prompt and its completion.
     """
-    if holds_tiny(model):
-        return LARGEST
     config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cache = 2 * config.num_hidden_layers * heads * width * tokens * model.dtype.itemsize
+    cache = cache_per_token(config) * tokens * model.dtype.itemsize
     fitting = int(SHARE * _free_memory(model.device) / (cache + 4 * _LOGITS * config.vocab_size))
     return max(1, min(LARGEST_ON_CPU if model.device.type == "cpu" else LARGEST, fitting))
+
+
+def cache_per_token(config: Any) -> int:
+    """Numbers that the key-value cache holds for each token, of a model with this configuration."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * config.num_hidden_layers * heads * width
 
 
 def _free_memory(device: torch.device) -> int:

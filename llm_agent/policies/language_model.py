@@ -134,8 +134,11 @@ class LLMPolicy:
 
     def _batch_size(self, prompts: list[str], room: int) -> int:
         from llm_agent.models.chat import encode
-        from llm_agent.models.memory import batch_that_fits
+        from llm_agent.models.memory import LARGEST, batch_that_fits
+        from llm_agent.models.tiny import holds_tiny
 
+        if holds_tiny(self.model):  # any batch fits, and a plan of one control at a time asks often
+            return LARGEST
         longest = max(prompts, key=len, default="")
         return batch_that_fits(self.model, len(encode(self.tokenizer, [longest]).input_ids[0]) + room)
 

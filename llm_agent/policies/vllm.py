@@ -24,7 +24,7 @@ from control_envs.utils.commands import CommandError
 from control_envs.utils.optional import need
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import encode
-from llm_agent.models.loading import base_of, is_tiny, load_tokenizer, resolve
+from llm_agent.models.loading import ADAPTER, base_of, is_tiny, load_tokenizer, resolve
 from llm_agent.policies.language_model import ROOM, Sampling
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class VLLMPolicy:
         self._adapter = None
         if is_tiny(name):  # shipped in half precision, computed in single, as by load_model
             engine = {"dtype": "float32"} | engine
-        if (Path(source) / "adapter_config.json").is_file():
+        if (Path(source) / ADAPTER).is_file():
             from peft import PeftConfig
 
             adapter: Any = PeftConfig.from_pretrained(source)
             engine |= {"enable_lora": True, "max_lora_rank": next(rank for rank in LORA_RANKS if rank >= adapter.r)}
             self._adapter = need("vllm.lora.request", "vllm").LoRARequest(source, next(self._ids), source)
-            source = base_of(Path(source) / "adapter_config.json")
+            source = base_of(Path(source) / ADAPTER)
         if four_bit:
             engine["quantization"] = "bitsandbytes"
         self._engine = {"model": source, "trust_remote_code": False, "generation_config": "vllm", **engine}

@@ -57,6 +57,11 @@ class Job:
         return config
 
     @property
+    def phases(self) -> dict[str, SFTConfig | GRPOConfig]:
+        """The configurations of the phases that train, by name."""
+        return {name: config for name, config in (("sft", self.sft), ("grpo", self.grpo)) if config is not None}
+
+    @property
     def start(self) -> str | None:
         """The model that GRPO starts from without an SFT phase, or None."""
         if isinstance(self.args, GRPOArguments):

@@ -149,6 +149,7 @@ def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
     from transformers import AutoModelForCausalLM
 
     from llm_agent.models.loading import lora_config
+    from llm_agent.models.memory import cache_per_token
 
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
@@ -160,10 +161,8 @@ def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
         with torch.device("meta"):
             model = get_peft_model(model, adapter)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    layers = config.num_hidden_layers
-    return Size(weights, trained, layers, config.hidden_size, config.vocab_size, 2 * layers * heads * width)
+    cache = cache_per_token(config)
+    return Size(weights, trained, config.num_hidden_layers, config.hidden_size, config.vocab_size, cache)
 
 
 @dataclass(frozen=True)
@@ -331,9 +330,8 @@ def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | No
     from llm_agent.training.checks import check_ranges
 
     job = parse("grpo", flags)
-    for phase, phase_config in (("sft", job.sft), ("grpo", job.grpo)):
-        if phase_config is not None:
-            check_ranges(phase_config, phase)
+    for phase, phase_config in job.phases.items():
+        check_ranges(phase_config, phase)
     config = _config_of(job.args.model, shape)
     tokenizer = None if shape or _uses_builtin_shape(job.args.model) else load_tokenizer(job.args.model)
     size = size_of(config, job.args.lora_r, job.args.lora_alpha)

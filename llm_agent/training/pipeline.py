@@ -93,14 +93,13 @@ def _check(job: Job) -> None:
     Raises:
         ValueError: a check failed.
     """
-    for phase, config in (("sft", job.sft), ("grpo", job.grpo)):
-        if config is not None:
-            check_options(config, phase, [reward.__name__ for reward in reward_functions(job.reward_version)])
+    for phase, config in job.phases.items():
+        check_options(config, phase, [reward.__name__ for reward in reward_functions(job.reward_version)])
     if job.args.load_in_4bit:
         need("bitsandbytes", "quantized")
         if is_tiny(job.args.model):
             raise ValueError("--load-in-4bit is for pretrained models; the embedded one needs all of its bits")
-    kept = sum(config.save_total_limit or 1 for config in (job.sft, job.grpo) if config)
+    kept = sum(config.save_total_limit or 1 for config in job.phases.values())
     check_disk(Path(job.config.output_dir or RUNS), _trained_bytes(job), kept)
     tokenizer = load_tokenizer(job.start or job.args.model)
     check_spelling(tokenizer, job.args.systems)
@@ -180,7 +179,7 @@ class Pipeline:
         )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
-        write_parquet(rows, folder / "demonstrations.parquet")
+        write_parquet(folder / "demonstrations.parquet", rows.to_parquet)
         write_json(folder / "card.json", card)
 
     def _sft(self, config: SFTConfig, title: str) -> None:
