@@ -65,18 +65,19 @@ def test_grpo_controls_by_tool_calls(tmp_path, monkeypatch):
         tokenizer.apply_chat_template(p, tools=tools, add_generation_prompt=True)["input_ids"] for p in rows["prompt"]
     ]
     call = tokenizer(CALL).input_ids
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    wanted, known = torch.tensor(call), 0
-    for step in range(1000):
-        ids = torch.tensor([prompts[step % 4] + call])
-        logits = model(ids).logits[0, -len(call) - 1 : -1]
-        known = known + 1 if torch.equal(logits.argmax(-1), wanted) else 0
-        if known == 4:  # greedy, it calls from each of the four prompts
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    wanted, least = torch.tensor(call), 0.0
+    for _ in range(300):  # until it calls from each of the four prompts, by a margin that no processor's rounding takes
+        log_probs = [
+            model(torch.tensor([prompt + call])).logits[0, -len(call) - 1 : -1].log_softmax(-1) for prompt in prompts
+        ]
+        of_call = torch.stack([each.gather(-1, wanted[:, None]) for each in log_probs])
+        if (least := of_call.min().exp().item()) > 0.9:
             break
-        torch.nn.functional.cross_entropy(logits, wanted).backward()
+        (-of_call.mean()).backward()
         optimizer.step()
         optimizer.zero_grad()
-    assert known == 4
+    assert least > 0.9
     short = get_system("double_integrator", horizon=1)
     trainer = trl.GRPOTrainer(
         model=model,
