@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 
 from baselines import compare
 from baselines.controllers.policy import Policy
 from control_envs import System
 from control_envs.utils.commands import Parser, at_least
 from llm_agent.evaluation.models import (
+    MODELS,
     Loader,
     add_engine_flags,
     check_named_once,
     load_policies,
     loader,
     refuse_twins,
+    summarised,
 )
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import BEST_OF, DECODINGS, STRUCTURED, text_policies
@@ -46,7 +49,7 @@ def _load(names: Sequence[str], load: Loader) -> dict[str, LLMPolicy]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = Parser(prog="python -m llm_agent.compare", description=__doc__)
-    parser.add_argument("models", nargs="*", default=["runs/latest"], help="run folders, model folders or hub ids")
+    parser.add_argument("models", nargs="*", default=["runs/latest"], help=MODELS)
     parser.add_argument("--sampled", action="store_true", help="sampled completions as well as greedy ones")
     parser.add_argument(
         "--replan-every", type=at_least(1), default=None, metavar="K", help="controls applied of each plan (all)"
@@ -59,15 +62,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.best_of is not None and args.replan_every is not None:
         parser.error("--best-of picks whole plans: leave --replan-every out")
 
+    load = cache(lambda: loader(args))  # one loader for all plants, so that each model is loaded once
+    asked: dict[str, LLMPolicy] = {}
+
     def models(system: System) -> list[Policy]:
-        loaded = _load(args.models, loader(args))
+        loaded = _load(args.models, load())
+        asked.update(loaded)
         refuse_twins(system, loaded)
         decodings = DECODINGS if args.sampled else DECODINGS[:1]
         options = {"structured": args.structured, "best_of": args.best_of}
         return text_policies(system, loaded, decodings, args.seed, args.replan_every, **options)
 
     silence_known_warnings()
-    return compare.run(args, models)
+    with summarised(asked):
+        return compare.run(args, models)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python -m llm_agent.evaluate runs/latest
     python -m llm_agent.evaluate runs/A runs/B path/to/model --system van_der_pol --states 500
+    python -m llm_agent.evaluate endpoint:MODEL --base-url http://127.0.0.1:8000/v1
 
 A run is evaluated on its own plants, and the results go into its folder (SFT and GRPO, greedy and sampled). Model
 folders and hub ids are evaluated on the plants of --system; their tables are printed, and written to --output-dir if it
@@ -23,7 +24,7 @@ from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.files import check_output_dir
 from llm_agent.evaluation.evaluate import evaluate_models, evaluate_policies, evaluate_run, write_reports
 from llm_agent.evaluation.markdown import to_markdown
-from llm_agent.evaluation.models import add_engine_flags, check_named_once, loader, run_models
+from llm_agent.evaluation.models import add_engine_flags, check_named_once, loader, run_models, summarised
 from llm_agent.policies.text_policies import BEST_OF, STRUCTURED
 from llm_agent.reporting.finish import illustrate, try_to_report
 from llm_agent.storage.run_folder import RunFolder, is_run
@@ -60,7 +61,12 @@ def _refuse_flags_of_models(args: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = Parser(prog="python -m llm_agent.evaluate", description=__doc__)
-    parser.add_argument("models", nargs="*", default=["runs/latest"], help="run folders, model folders or hub ids")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        default=["runs/latest"],
+        help="run folders, model folders, hub ids, or endpoint:MODEL for a served model",
+    )
     parser.add_argument("--system", help="plants for models that are not runs, comma-separated, or all")
     add_settings_flag(parser)
     parser.add_argument("--states", type=at_least(1), default=None, help=f"held-out initial states (default {STATES})")
@@ -99,10 +105,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             policies = {name: load(name) for name in others}
             states, seed = args.states or STATES, args.seed or 0
             reports = {}
-            for system in systems:
-                report = evaluate_policies(system, policies, states, seed, **_options(args)).report
-                reports[system.name] = report
-                print(to_markdown(report))
+            with summarised(policies):
+                for system in systems:
+                    report = evaluate_policies(system, policies, states, seed, **_options(args)).report
+                    reports[system.name] = report
+                    print(to_markdown(report))
             if args.output_dir:
                 write_reports(args.output_dir, reports)
 

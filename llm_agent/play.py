@@ -2,6 +2,7 @@
 
     python -m llm_agent.play                                       # a page in the browser, for this machine alone
     python -m llm_agent.play runs/latest --system van_der_pol
+    python -m llm_agent.play endpoint:MODEL --base-url http://127.0.0.1:8000/v1
     python -m llm_agent.play --terminal --x0 0.5,-0.3 --sampled --seed 3
 
 Without the `play` extra, or with --terminal, it plays in the terminal.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from control_envs import System
@@ -20,6 +22,7 @@ from control_envs.systems import one_system
 from control_envs.systems.settings import add_settings_flag
 from control_envs.utils.commands import Parser, at_least, guarded, join_negative
 from control_envs.utils.optional import need
+from llm_agent.endpoints.flags import add_endpoint_flags, endpoint_of, is_endpoint, refuse_unused
 
 if TYPE_CHECKING:
     from llm_agent.playground.session import Session
@@ -34,13 +37,15 @@ def run(args: argparse.Namespace) -> None:
         ValueError: a flag is invalid, the model cannot be loaded, or the port is taken.
     """
     system = one_system(args.system, args.set)
-    for module, extra in (("scipy", "baselines"), ("casadi", "baselines"), ("torch", "llm"), ("transformers", "llm")):
-        need(module, extra)
+    served = is_endpoint(args.model or "")
+    refuse_unused(args, [args.model or ""])
+    for module in ("openai", "scipy", "casadi") if served else ("torch", "transformers", "scipy", "casadi"):
+        need(module, "endpoint" if served else "llm")
     from llm_agent.playground.session import Session
     from llm_agent.playground.terminal import play
 
     x0 = None if args.x0 is None else parse_state(system, args.x0, "--x0")
-    session = Session(args.model)
+    session = Session(args.model, partial(endpoint_of, args=args)) if served else Session(args.model)
     if _in_terminal(args):
         _load(session, system)
         play(session, system, x0, not args.sampled, args.seed)
@@ -53,10 +58,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _load(session: Session, system: System) -> None:
-    import transformers
+    if not is_endpoint(session.model_name(system)):
+        import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
     session.policy(system)
 
 
@@ -82,7 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     parser = Parser(prog="python -m llm_agent.play", description=__doc__)
     parser.add_argument(
-        "model", nargs="?", help="a shipped model, run folder, model folder or hub id (the plant's shipped model)"
+        "model",
+        nargs="?",
+        help="a shipped model, run folder, model folder, hub id or endpoint:MODEL (the plant's shipped model)",
     )
     parser.add_argument("--system", default="double_integrator", metavar="PLANT", help="to begin with (%(default)s)")
     add_settings_flag(parser)
@@ -96,6 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seed", type=at_least(0), default=0, help="in the terminal: of the draw and of the first state"
     )
+    parser.add_argument(
+        "--max-new-tokens", type=at_least(1), default=None, metavar="N", help="of a served model's answer"
+    )
+    add_endpoint_flags(parser)
     return guarded(lambda: run(parser.parse_args(join_negative("--x0", argv))))
 
 

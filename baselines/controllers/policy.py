@@ -24,7 +24,8 @@ class Controller(Protocol):
 
     Attributes:
         verdicts: the verdict on each trajectory: "ok", "soft" (MPC had to relax the state bounds), "failed" (a solver
-            did not converge) or a parser's verdict; shape (S,), object dtype.
+            did not converge, or no answer arrived), "truncated" or "refused" (a served model's answer), or a parser's
+            verdict; shape (S,), object dtype.
         completions: a text policy's completions of the S first prompts; empty for all other policies.
     """
 

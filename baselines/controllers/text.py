@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,7 +12,26 @@ from control_envs import System
 from control_envs.text import DECIMALS, END_CONTROLS, format_prompt, parse_completion
 from control_envs.utils.types import Array
 
-__all__ = ["RecedingTextPolicy", "TextPolicy"]
+__all__ = ["Completion", "Failure", "RecedingTextPolicy", "TextPolicy"]
+
+Failure = Literal["truncated", "refused", "failed"]
+
+
+class Completion(str):
+    """A completion from an engine that says how it ended.
+
+    Args:
+        text: the completion.
+        failure: "truncated" (cut off at the number of tokens), "refused" (by the model or its provider), "failed" (no
+            answer arrived), or None. It is the verdict on a text without a plan, in place of the parser's.
+    """
+
+    failure: Failure | None
+
+    def __new__(cls, text: str, failure: Failure | None = None) -> Completion:
+        completion = super().__new__(cls, text)
+        completion.failure = failure
+        return completion
 
 
 class TextPolicy:
@@ -68,9 +88,10 @@ class _TextController:
         self._plans[:] = 0.0
         for i, completion in zip(valid, completions, strict=True):
             parsed = parse_completion(completion, self._system.horizon, self._system.m)
-            self.verdicts[i] = parsed.verdict
             if parsed.controls is not None:
                 self._plans[i] = parsed.controls
+            else:
+                self.verdicts[i] = getattr(completion, "failure", None) or parsed.verdict
 
 
 class RecedingTextPolicy:

@@ -30,8 +30,8 @@ class Result:
         name: the policy's name.
         values: name of each metric to its values, shape (S,); NaN where there is none. For an invalid trajectory,
             "answered", "success" and "violated" are 0, metrics of the trajectory are NaN, and rewards are those of a
-            text without a plan (NaN if a solver failed). ``cost_ratio`` is J/J* of all valid trajectories,
-            ``cost_ratio_kept`` of the feasible ones (never below 1).
+            text without a plan (NaN if a solver failed or no answer arrived). ``cost_ratio`` is J/J* of all valid
+            trajectories, ``cost_ratio_kept`` of the feasible ones (never below 1).
         trajectories: batch shape (S,); invalid ones are meaningless.
         valid: which trajectories are valid, shape (S,).
         verdicts: the number of trajectories with each verdict.
@@ -117,8 +117,11 @@ def _rewards(rolled_out: Rollout, totals: Array, version: str) -> Array:
     """Rewards (S,): the totals of valid trajectories, the score of a text without a plan, NaN if a solver failed."""
     rewards = np.where(rolled_out.valid, totals, np.nan)
     for i in np.flatnonzero(~rolled_out.valid):
-        if rolled_out.verdicts[i] in get_args(Verdict):
-            rewards[i] = sum(invalid_terms(rolled_out.verdicts[i], REWARDS[version]).values())
+        verdict = rolled_out.verdicts[i]
+        if verdict in ("truncated", "refused"):  # a model's text all the same, which holds no answer
+            verdict = "missing_tags"
+        if verdict in get_args(Verdict):
+            rewards[i] = sum(invalid_terms(verdict, REWARDS[version]).values())
     return rewards
 
 

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from control_envs import System, format_prompt, sample_states
 from control_envs.utils.commands import at_least
+from llm_agent.endpoints.flags import (
+    add_endpoint_flags,
+    check_endpoint_flags,
+    endpoint_of,
+    is_endpoint,
+    refuse_unused,
+)
+from llm_agent.endpoints.policy import EndpointPolicy
 from llm_agent.models.chat import encode
 from llm_agent.models.lengths import completion_room
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder, is_run
 
-__all__ = ["add_engine_flags", "check_named_once", "load_policies", "loader", "refuse_twins", "run_models"]
+__all__ = [
+    "MODELS",
+    "add_engine_flags",
+    "check_named_once",
+    "load_policies",
+    "loader",
+    "refuse_twins",
+    "run_models",
+    "summarised",
+]
 
 Loader = Callable[..., LLMPolicy]
+
+MODELS = "run folders, model folders, hub ids, or endpoint:MODEL for a served model"  # help text
 
 _PROBES = 4  # prompts on which models are compared
 # Flags of vLLM's engine, spelt as TRL's: the argument of vllm.LLM, and argparse's settings.
@@ -37,7 +58,7 @@ _VLLM: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def add_engine_flags(parser: argparse.ArgumentParser, note: str = "") -> None:
-    """Adds --max-new-tokens, --use-vllm and the settings of its engine to a command.
+    """Adds --max-new-tokens, --use-vllm and the settings of its engine, and those of served models to a command.
 
     Args:
         parser: the command's parser.
@@ -50,14 +71,29 @@ def add_engine_flags(parser: argparse.ArgumentParser, note: str = "") -> None:
     group = parser.add_argument_group("vLLM (by default as vLLM chooses)")
     for name, (_, settings) in _VLLM.items():
         group.add_argument(f"--{name.replace('_', '-')}", default=None, **settings)
+    add_endpoint_flags(parser)
 
 
 def loader(args: argparse.Namespace) -> Loader:
-    """What loads a model by its name with the engine that the flags of `add_engine_flags` choose.
+    """What loads a model by its name: a served one, or with the engine that the flags of `add_engine_flags` choose.
 
     Raises:
-        ValueError: a setting of vLLM without --use-vllm.
+        ValueError: a setting of vLLM without --use-vllm, or one of served models without such a model or that cannot
+            be read.
     """
+    check_endpoint_flags(args)
+    refuse_unused(args, args.models)
+    local = _local_loader(args)
+
+    def load(name: str | Path, **kwargs: Any) -> LLMPolicy:
+        if is_endpoint(str(name)):
+            return endpoint_of(str(name), args)  # type: ignore[return-value]
+        return local(name, **kwargs)
+
+    return load
+
+
+def _local_loader(args: argparse.Namespace) -> Loader:
     given = {name: value for name in _VLLM if (value := getattr(args, name)) is not None}
     if not args.use_vllm:
         if given:
@@ -95,6 +131,17 @@ def run_models(run: RunFolder, load: Loader = LLMPolicy.from_pretrained) -> dict
     return models
 
 
+@contextmanager
+def summarised(policies: Mapping[str, Any]) -> Iterator[None]:
+    """Prints, when the work ends or is stopped, what served models were asked and what that cost."""
+    try:
+        yield
+    finally:
+        for policy in policies.values():
+            if isinstance(policy, EndpointPolicy):
+                print(policy.summary(), file=sys.stderr)
+
+
 def check_named_once(names: Sequence[str]) -> None:
     """Checks that no model is named twice, also not by another path to its folder.
 
@@ -116,7 +163,7 @@ def load_policies(name: str, load: Loader = LLMPolicy.from_pretrained) -> dict[s
     if is_run(name):
         run = RunFolder.open(name)
         return {f"{run.path.name} {phase}": model for phase, model in run_models(run, load).items()}
-    return {Path(name).name: load(name)}
+    return {name if is_endpoint(name) else Path(name).name: load(name)}
 
 
 def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Event, Lock
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,15 +19,28 @@ from baselines.optimum.solver import Optimum, solve
 from control_envs import System, format_prompt, parse_completion, simulate
 from control_envs.envs import checked_x0
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS
+from control_envs.utils.commands import CommandError
 from control_envs.utils.types import Array
 from llm_agent.models import shipped
-from llm_agent.models.lengths import check_spelling, completion_room
+from llm_agent.models.lengths import check_spelling
 from llm_agent.policies.language_model import LLMPolicy
-from llm_agent.policies.streaming import stream
 
 __all__ = ["MAX_SEED", "Problem", "Session", "describe", "plan_so_far", "shipped_for"]
 
 MAX_SEED = 2**32 - 1
+
+
+class Streaming(Protocol):
+    """A model whose answer can be watched as it is written: `LLMPolicy`, or one that is served."""
+
+    def stream(
+        self, prompt: str, greedy: bool, seed: int | None, stop: Event | None, max_new_tokens: int | None
+    ) -> Iterator[str]: ...
+
+    def room_for(self, system: System) -> int: ...
+
+
+Loader = Callable[[str], Streaming]
 
 
 @dataclass(frozen=True)
@@ -67,12 +80,13 @@ class Session:
     """Solves problems one at a time; a new problem stops the previous one.
 
     Args:
-        model: a name that `llm_agent.models.loading.load_model` accepts; by default each plant's shipped model.
+        model: a name that ``load`` accepts; by default each plant's shipped model.
+        load: makes a policy of a name.
     """
 
-    def __init__(self, model: str | None = None):
-        self._model = model
-        self._policies: dict[str, LLMPolicy] = {}
+    def __init__(self, model: str | None = None, load: Loader = LLMPolicy.from_pretrained):
+        self._model, self._load = model, load
+        self._policies: dict[str, Streaming] = {}
         self._arriving, self._answering = Lock(), Lock()
         self._stop = Event()  # stops the newest problem
 
@@ -84,18 +98,18 @@ class Session:
         """Whether the plant's model was trained on this plant; True for a model that was chosen by name."""
         return self._model is not None or shipped_for(system) == f"tiny-{system.name.replace('_', '-')}"
 
-    def policy(self, system: System) -> LLMPolicy:
-        """The plant's model, loaded once, with ``max_new_tokens`` set to fit the plant's longest answers.
+    def policy(self, system: System) -> Streaming:
+        """The plant's model, loaded once.
 
         Raises:
             ValueError: the model cannot be loaded, or its tokenizer cannot spell the plant's prompt.
         """
         name = self.model_name(system)
         if name not in self._policies:
-            self._policies[name] = LLMPolicy.from_pretrained(name)
+            self._policies[name] = self._load(name)
         policy = self._policies[name]
-        check_spelling(policy.tokenizer, [system.name])
-        policy.max_new_tokens = completion_room(policy.tokenizer, [system.name], None)
+        if isinstance(policy, LLMPolicy):
+            check_spelling(policy.tokenizer, [system.name])
         return policy
 
     def drop(self) -> None:
@@ -130,12 +144,16 @@ class Session:
                 "trajectories": [describe(result) for result in baselines],
             }
             text, count = "", 0
-            for piece in stream(policy, prompt, problem.greedy, problem.seed, stop):
-                text += piece
-                controls = plan_so_far(text, system)
-                trajectory = _trajectory(system, x0, controls) if len(controls) > count else None
-                count = len(controls)
-                yield {"event": "text", "text": piece, "trajectory": trajectory}
+            try:
+                for piece in policy.stream(prompt, problem.greedy, problem.seed, stop, policy.room_for(system)):
+                    text += piece
+                    controls = plan_so_far(text, system)
+                    trajectory = _trajectory(system, x0, controls) if len(controls) > count else None
+                    count = len(controls)
+                    yield {"event": "text", "text": piece, "trajectory": trajectory}
+            except (ValueError, CommandError) as error:  # a server that is not there
+                yield {"event": "error", "message": str(error)}
+                return
             if stop.is_set():
                 yield {"event": "dropped"}
                 return

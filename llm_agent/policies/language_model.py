@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,11 @@ import numpy as np
 from control_envs import System, format_prompt, parse_completion
 from control_envs.utils.optional import need
 from control_envs.utils.types import Array
+from llm_agent.models.lengths import completion_room
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from transformers import GenerationConfig, LogitsProcessorList
     from transformers.generation.streamers import BaseStreamer
 
@@ -131,6 +134,23 @@ class LLMPolicy:
         finally:
             self.model.train(was_training)
         return completions
+
+    def stream(
+        self,
+        prompt: str,
+        greedy: bool = True,
+        seed: int | None = None,
+        stop: Event | None = None,
+        max_new_tokens: int | None = None,
+    ) -> Iterator[str]:
+        """The pieces of one completion as they are generated: `llm_agent.policies.streaming.stream`."""
+        from llm_agent.policies.streaming import stream
+
+        return stream(self, prompt, greedy, seed, stop, max_new_tokens)
+
+    def room_for(self, system: System) -> int:
+        """Tokens at which an answer for a plant is cut off."""
+        return self.max_new_tokens or completion_room(self.tokenizer, [system.name], None)
 
     def _batch_size(self, prompts: list[str], room: int) -> int:
         from llm_agent.models.chat import encode

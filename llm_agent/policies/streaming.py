@@ -13,7 +13,12 @@ __all__ = ["stream"]
 
 
 def stream(
-    policy: LLMPolicy, prompt: str, greedy: bool = True, seed: int | None = None, stop: Event | None = None
+    policy: LLMPolicy,
+    prompt: str,
+    greedy: bool = True,
+    seed: int | None = None,
+    stop: Event | None = None,
+    max_new_tokens: int | None = None,
 ) -> Iterator[str]:
     """The pieces of the completion that ``policy.act(prompt, greedy, seed)`` returns, as they are generated.
 
@@ -25,6 +30,7 @@ def stream(
         greedy: greedy decoding; otherwise the completion is sampled.
         seed: the seed of sampling.
         stop: ends the completion at the next token when it is set.
+        max_new_tokens: as for ``policy.act``.
 
     Raises:
         Exception: whatever ``policy.act`` raised, after the last piece.
@@ -43,6 +49,7 @@ def stream(
                 seed,
                 enough=lambda text: closed.is_set() or (stop is not None and stop.is_set()),
                 streamer=streamer,
+                max_new_tokens=max_new_tokens,
             )
         except BaseException as error:  # raised again in the reader's thread
             failures.append(error)

@@ -10,9 +10,8 @@ from baselines.controllers.policy import Policy
 from baselines.controllers.text import RecedingTextPolicy, TextPolicy
 from control_envs import System
 from control_envs.text import answer_pattern
-from llm_agent.models.lengths import completion_room
 from llm_agent.policies.best_of import BestOf
-from llm_agent.policies.language_model import ROOM, LLMPolicy
+from llm_agent.policies.language_model import LLMPolicy
 
 __all__ = ["BEST_OF", "DECODINGS", "STRUCTURED", "text_policies"]
 
@@ -63,8 +62,8 @@ def text_policies(
 
     def act(model: LLMPolicy, greedy: bool) -> Callable[..., Sequence[str]]:
         room: dict[str, Any] = {}
-        if getattr(model, "max_new_tokens", ROOM) is None:  # anything that has ``act`` is a model
-            room["max_new_tokens"] = completion_room(model.tokenizer, [system.name], None)
+        if hasattr(model, "room_for"):  # anything that has ``act`` is a model
+            room["max_new_tokens"] = model.room_for(system)
         return partial(model.act, greedy=greedy, seed=seed, progress=progress, pattern=pattern, **room)
 
     policies: list[Policy] = []

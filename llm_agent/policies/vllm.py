@@ -20,10 +20,12 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from control_envs import System
 from control_envs.utils.commands import CommandError
 from control_envs.utils.optional import need
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import encode
+from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import ADAPTER, base_of, is_tiny, load_tokenizer, resolve
 from llm_agent.policies.language_model import ROOM, Sampling
 
@@ -89,6 +91,10 @@ class VLLMPolicy:
     def from_pretrained(cls, name: str | Path, **kwargs: Any) -> VLLMPolicy:
         """As `LLMPolicy.from_pretrained`; keyword arguments go to the constructor."""
         return cls(name, **kwargs)
+
+    def room_for(self, system: System) -> int:
+        """As `LLMPolicy.room_for`."""
+        return self.max_new_tokens or completion_room(self.tokenizer, [system.name], None)
 
     def act(
         self,

@@ -1,0 +1,1 @@
+"""The benchmark: one number for any policy, on fixed problems."""
