@@ -261,10 +261,12 @@ def test_a_killed_evaluation_goes_on_and_asks_no_prompt_twice(tmp_path):
     assert len(records(tmp_path)) == 80
 
 
-def test_no_model_library_is_needed(tmp_path):
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_no_model_library_is_needed(tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
     code = (
-        "import sys; from llm_agent import evaluate\n"
-        "sys.exit(evaluate.main(sys.argv[1:]) or bool({'torch', 'transformers', 'trl', 'peft'} & set(sys.modules)))"
+        f"import sys; from llm_agent import {command}\n"
+        f"sys.exit({command}.main(sys.argv[1:]) or bool({{'torch', 'transformers', 'trl', 'peft'}} & set(sys.modules)))"
     )
     with Server() as server:
         flags = ["endpoint:stub", "--base-url", server.url, "--states", "3", "--answers", str(tmp_path / "a.jsonl")]
