@@ -142,12 +142,17 @@ def scenarios_of(args: argparse.Namespace) -> list[Scenario]:
     return scenarios
 
 
-def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = lambda system: ()) -> int:
+def run(
+    args: argparse.Namespace,
+    more: Callable[[System], Sequence[Policy]] = lambda system: (),
+    extra: str = "baselines",
+) -> int:
     """Runs, writes and prints the comparison of each selected plant; returns the exit code.
 
     Args:
         args: as `add_arguments` defines them.
         more: further policies for a plant.
+        extra: of the package that brings all the command needs.
     """
 
     def work() -> None:
@@ -178,7 +183,7 @@ def run(args: argparse.Namespace, more: Callable[[System], Sequence[Policy]] = l
             print(to_markdown(result.report, args.brief))
             print(timing_table(result.report["policies"]) + "\n", file=sys.stderr)
 
-    return guarded(work, "stopped: finished optima are kept, all else is lost")
+    return guarded(work, "stopped: finished optima are kept, all else is lost", extra=extra)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

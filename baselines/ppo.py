@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 folder = train(system, seed, settings, args.output_dir, args.resume, not args.no_progress)
                 print(f"{system.name}, seed {seed}: {folder}")
 
-    return guarded(work, "stopped: continue with --resume")
+    return guarded(work, "stopped: continue with --resume", extra="ppo")
 
 
 if __name__ == "__main__":

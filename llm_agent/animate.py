@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         animate(policies, system, x0, args.into)
         print(f"animation: {args.into}")
 
-    return guarded(work)
+    return guarded(work, extra="llm")
 
 
 if __name__ == "__main__":

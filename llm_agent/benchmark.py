@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             _run(args)
 
-    return guarded(work, "stopped: what --output holds is kept, the same command goes on from there")
+    return guarded(work, "stopped: what --output holds is kept, the same command goes on from there", extra="endpoint")
 
 
 if __name__ == "__main__":

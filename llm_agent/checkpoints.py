@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             megabytes = sum(f.stat().st_size for f in (SHIPPED / name).iterdir()) / 1e6
             print(f"{name:28} {megabytes:.1f} MB  {record['command']}  ({record['commit']})")
 
-    return guarded(work)
+    return guarded(work, extra="llm")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from baselines import compare
 from baselines.controllers.policy import Policy
 from control_envs import System
 from control_envs.utils.commands import Parser, at_least
+from llm_agent.endpoints.flags import is_endpoint
 from llm_agent.evaluation.models import (
     MODELS,
     Loader,
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     silence_known_warnings()
     with summarised(asked):
-        return compare.run(args, models)
+        return compare.run(args, models, "endpoint" if all(map(is_endpoint, args.models)) else "llm")
 
 
 if __name__ == "__main__":

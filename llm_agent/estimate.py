@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         layout = replace(layout, processes=layout.processes if args.processes is None else args.processes)
         print(estimated(flags, args.device, layout, args.shape))
 
-    return guarded(work)
+    return guarded(work, extra="llm")
 
 
 if __name__ == "__main__":

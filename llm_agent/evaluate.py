@@ -22,6 +22,7 @@ from control_envs.systems import get_systems
 from control_envs.systems.settings import add_settings_flag
 from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.files import check_output_dir
+from llm_agent.endpoints.flags import is_endpoint
 from llm_agent.evaluation.evaluate import evaluate_models, evaluate_policies, evaluate_run, write_reports
 from llm_agent.evaluation.markdown import to_markdown
 from llm_agent.evaluation.models import add_engine_flags, check_named_once, loader, run_models, summarised
@@ -113,7 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.output_dir:
                 write_reports(args.output_dir, reports)
 
-    return guarded(work)
+    served = all(map(is_endpoint, args.models))
+    return guarded(work, extra="endpoint" if served else "llm")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"fetching {args.model}, about {FETCHED[args.model].megabytes} MB", file=sys.stderr)
         print(fetch(args.model, args.hub))
 
-    return guarded(work)
+    return guarded(work, extra="llm")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(to_markdown(results))
         print(args.output, file=sys.stderr)
 
-    return guarded(work)
+    return guarded(work, extra="endpoint")
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--max-new-tokens", type=at_least(1), default=None, metavar="N", help="of a served model's answer"
     )
     add_endpoint_flags(parser)
-    return guarded(lambda: run(parser.parse_args(join_negative("--x0", argv))))
+    return guarded(lambda: run(parser.parse_args(join_negative("--x0", argv))), extra="llm")
 
 
 if __name__ == "__main__":

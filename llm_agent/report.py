@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"report: {write_page(runs, args.output or page_of(runs))}")
 
-    return guarded(work)
+    return guarded(work, extra="llm")
 
 
 if __name__ == "__main__":

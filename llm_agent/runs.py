@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "prune": lambda: prune(args.root, args.apply),
         "push": lambda: push(RunFolder.open(args.run), args.repository, args.apply, args.public),
     }
-    return guarded(work[args.command])
+    return guarded(work[args.command], extra="llm")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output-dir", type=Path, default=None, help="default runs/studies/STUDY")
     parser.add_argument("--table", action="store_true", help="print the table of finished runs, without training")
     args, extra = parser.parse_known_args(argv)
-    return guarded(lambda: run_study(args, extra), "stopped: run the same command to continue the study")
+    return guarded(lambda: run_study(args, extra), "stopped: run the same command to continue the study", extra="llm")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def _kind(kinds: Any, name: str, shared: Parser, spaces: dict[str, str]) -> Pars
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     args = parser().parse_args(argv)
-    return guarded(lambda: search(args), "stopped: run the same command to continue the study")
+    return guarded(lambda: search(args), "stopped: run the same command to continue the study", extra="tune")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from control_envs.utils.optional import sufficient
+
 __all__ = ["CommandError", "Parser", "at_least", "guarded", "join_negative"]
 
 
@@ -47,7 +49,9 @@ def at_least(least: float, kind: type[int] | type[float] = int) -> Callable[[str
     return read
 
 
-def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: bool = False) -> int:
+def guarded(
+    work: Callable[[], int | None], stopped: str = "stopped", quiet: bool = False, extra: str | None = None
+) -> int:
     """Runs a command's work and returns its exit code.
 
     Every failure prints one line to stderr. The exit code is 2 for bad input or a file that cannot be read or written
@@ -57,9 +61,11 @@ def guarded(work: Callable[[], int | None], stopped: str = "stopped", quiet: boo
         work: returns an exit code, or None for 0.
         stopped: the line printed on Ctrl-C.
         quiet: print nothing.
+        extra: of the package that brings all the command needs.
     """
     try:
-        return work() or 0
+        with sufficient(extra):
+            return work() or 0
     except (ValueError, ImportError, OSError) as error:
         message, code = f"error: {_in_one_line(error)}", 2
     except CommandError as error:

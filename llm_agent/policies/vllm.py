@@ -22,7 +22,7 @@ import numpy as np
 
 from control_envs import System
 from control_envs.utils.commands import CommandError
-from control_envs.utils.optional import need
+from control_envs.utils.optional import how_to_install, need
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import encode
 from llm_agent.models.lengths import completion_room
@@ -230,7 +230,7 @@ def check_vllm(config: GRPOConfig, needed: int) -> None:
     if not available:
         need("vllm", "vllm")
     if messages:  # TRL only warns about versions that it does not support
-        raise ValueError(f"{messages[0].message}: run  pip install 'control-grpo[vllm]'")
+        raise ValueError(f"{messages[0].message}: run  {how_to_install('vllm')}")
     length = config.vllm_max_model_length
     if length is not None and length < needed:
         raise ValueError(

@@ -69,7 +69,7 @@ def command(kind: str, argv: Sequence[str], finish: Callable[[RunFolder, bool], 
         disconnect()
 
     with without_denormals():  # set before torch starts its threads, which inherit it
-        return guarded(work, "stopped: go on with --resume", quiet=not is_main())
+        return guarded(work, "stopped: go on with --resume", quiet=not is_main(), extra="llm")
 
 
 def _open_or_create(job: Job) -> Path:

@@ -408,5 +408,5 @@ runpy.run_module("llm_agent.tune", run_name="__main__")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith(f"run  pip install 'control-grpo[{extra}]'")
+    assert done.stderr.strip().endswith(f"[{extra}]'")
     assert len(done.stderr.strip().splitlines()) == 1

@@ -132,5 +132,5 @@ def test_what_cannot_be_compiled_is_reported(bad):
 def test_without_numba_the_cure_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     system = SYSTEMS["double_integrator"].replace(horizon=2)
-    with pytest.raises(ImportError, match=r"numba is not installed: run  pip install 'control-grpo\[fast\]'"):
+    with pytest.raises(ImportError, match=r"numba is not installed: run  pip install -e '.*\[fast\]'"):
         score_completions(system, [[0.1, 0.1]], ["<CONTROLS>0, 0</CONTROLS>"], compiled=True)

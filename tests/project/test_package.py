@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import control_envs
+from control_envs.utils.optional import HOLDS, how_to_install, sufficient
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -118,6 +119,50 @@ def test_the_lowest_versions_are_those_of_pyproject():
     assert not [line for line in wanted if not BOUND.match(line) and not line.startswith("control-grpo[")]
     lowest = (ROOT / "constraints-lowest.txt").read_text()
     assert set(re.findall(r"^[\w.-]+==[\w.]+", lowest, re.MULTILINE)) == bounds
+
+
+def test_messages_name_the_extra_that_suffices():
+    extras = PROJECT["optional-dependencies"]
+
+    def held(extra):
+        own = [re.match(r"control-grpo\[([\w,]+)\]", line) for line in extras[extra]]
+        direct = {name for match in own if match for name in match[1].split(",")}
+        return direct | {name for part in direct for name in held(part)}
+
+    assert all(held(extra) == parts for extra, parts in HOLDS.items())
+    with sufficient("llm"):
+        assert how_to_install("baselines") == how_to_install("llm")
+        assert "[fast]" in how_to_install("fast")
+    assert "[baselines]" in how_to_install("baselines")
+
+
+def test_one_program_runs_every_command(capsys):
+    from llm_agent.__main__ import COMMANDS, main
+
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {command} " in listed for command in COMMANDS)
+    modules = {module for module, _ in COMMANDS.values()}
+    assert modules == {
+        f"{package}.{path.stem}"
+        for package in ("llm_agent", "baselines")
+        for path in (ROOT / package).glob("*.py")
+        if "def main(" in path.read_text() and path.stem != "__main__"
+    }
+    assert main(["estimat"]) == 2
+    assert "there is no command 'estimat'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    assert "usage: python -m llm_agent.evaluate" in capsys.readouterr().out
+
+
+def test_another_package_named_baselines_is_named(tmp_path):
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "baselines" / "__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "llm_agent.evaluate"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "another package named baselines hides ours" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("path", [*GITHUB, ROOT / "CITATION.cff"], ids=lambda path: path.name)
