@@ -250,7 +250,7 @@ def read(file: str | Path, flag: str = "the result") -> Result:
 def write(result: Result, file: Path) -> None:
     """Writes a result atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, result.model_dump_json(indent=1) + "\n")
+    write_text(file, result.model_dump_json() + "\n")
 
 
 def checked(result: Result) -> Result:

@@ -1,6 +1,7 @@
 """The benchmark: what a score means, that results are reproducible, joined and checked, and the leaderboard's page."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,11 @@ from control_envs import SYSTEMS, format_completion, get_system, parse_completio
 from control_envs.text import format_prompt
 from llm_agent import benchmark, leaderboard
 from llm_agent.benchmarking.prompts import PROMPTS, vary
-from llm_agent.benchmarking.results import read
+from llm_agent.benchmarking.page import gathered, to_markdown
+from llm_agent.benchmarking.results import Result, read
 from llm_agent.benchmarking.suites import SUITES
 
+ROOT = Path(__file__).parents[2]
 SHORT = SUITES["short"].systems[0]
 
 
@@ -178,3 +181,15 @@ def test_the_page_sorts_and_filters(results, tmp_path, browser):  # noqa: F811
 def test_a_folder_without_results_is_named(tmp_path, capsys):
     assert leaderboard.main([str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
+
+
+def test_the_documented_table_and_schema_are_current():
+    results = gathered(ROOT / "benchmarks" / "results")
+    page = (ROOT / "docs" / "benchmark.md").read_text()
+    assert to_markdown(results) in page, "run  python -m llm_agent.leaderboard | python docs/insert.py ..."
+    assert json.loads((ROOT / "benchmarks" / "result.schema.json").read_text()) == Result.model_json_schema()
+
+
+def test_committed_results_can_be_submitted():
+    for file in (ROOT / "benchmarks" / "results").glob("*.json"):
+        assert benchmark.main(["--submit", str(file)]) == 0

@@ -1,9 +1,12 @@
 """Served models: nothing is lost or asked twice, whatever the server does; errors are one line."""
 
 import json
+import shutil
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,7 @@ pytest.importorskip("openai", reason="needs the endpoint extra")
 from faulty_server import Server
 
 from baselines.controllers.text import TextPolicy
-from control_envs import get_system, sample_states
+from control_envs import format_prompt, get_system, sample_states
 from control_envs.utils.commands import CommandError
 from llm_agent import compare, evaluate, play
 from llm_agent.endpoints import EndpointPolicy
@@ -259,6 +262,39 @@ def test_a_killed_evaluation_goes_on_and_asks_no_prompt_twice(tmp_path):
     assert f"{80 - kept} answers asked for, {kept} kept before" in done.stderr
     assert len(asked) - len(set(asked)) <= 4  # what was on its way when the process died
     assert len(records(tmp_path)) == 80
+
+
+def test_a_real_server_serves_a_shipped_model(tmp_path):
+    """`transformers serve`: its greedy answers are those of the same model here."""
+    pytest.importorskip("fastapi", reason="transformers serve needs fastapi")
+    from llm_agent.models.shipped import SHIPPED
+    from llm_agent.policy import LLMPolicy
+
+    folder = tmp_path / "tiny-universal"
+    shutil.copytree(SHIPPED / "tiny-universal", folder)  # which has no chat template
+    (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
+    system = get_system("double_integrator")
+    prompts = [format_prompt(system, x) for x in sample_states(system, 3)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).parent / "transformers", "serve", folder, "--port", str(port), "--dtype", "float32"]
+    with open(tmp_path / "log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        url = f"http://localhost:{port}/v1"
+        asked = EndpointPolicy(str(folder), url, answers=tmp_path / "answers.jsonl", max_new_tokens=200)
+        for _ in range(240):
+            if "Uvicorn running" in (tmp_path / "log").read_text():
+                break
+            assert server.poll() is None, (tmp_path / "log").read_text()[-500:]
+            time.sleep(0.5)
+        answers = asked.act(prompts)
+    finally:
+        server.terminate()
+        server.wait()
+    assert answers == LLMPolicy.from_pretrained("tiny-universal").act(prompts)
+    assert asked.tokens["completion"] > 0
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare"])
