@@ -1,54 +1,39 @@
-"""The control problems as a taskset for verifiers (pip install verifiers), its evaluations and prime-rl.
+"""The control problems as an environment of verifiers (pip install verifiers), for its evaluations and prime-rl.
 
-python examples/verifiers_taskset.py                      # prints one task, and the reward of zero control
-PYTHONPATH=examples vf-eval verifiers_taskset -m MODEL -n 20 --env.taskset.system van_der_pol \\
-    --client.base-url http://localhost:8000/v1 --env.agent.harness.id null --env.agent.runtime.type subprocess
+python examples/verifiers_taskset.py                      # prints two tasks, and the rewards of zero control
+PYTHONPATH=examples vf-eval verifiers_taskset --no-push -m MODEL -n 20 --env.taskset.system van_der_pol \\
+    --client.base-url http://localhost:8000/v1            # in closed loop: --env.taskset.closed-loop true
+
+verifiers finds the taskset in `__all__`. As a package for the Environments Hub: examples/verifiers_control.
 """
 
 import asyncio
 
 import verifiers.v1 as vf
 
-from control_envs import format_completion, format_prompt, get_system, sample_states, score_completions
+from control_envs import format_completion
+from llm_agent.integrations.verifiers import ControlState, ControlTaskset, ControlVerifiersEnv, load_environment
+
+__all__ = ["ControlTaskset", "ControlVerifiersEnv"]
 
 
-class ControlData(vf.TaskData):
-    system: str
-    x0: list[float]
-    reward_version: str
+def trace_of(task):
+    return vf.Trace(task=vf.TraceTask(type="ControlTask", data=task.data), agent=vf.AgentInfo(config=vf.AgentConfig()))
 
-
-class ControlTask(vf.Task[ControlData]):
-    @vf.reward
-    async def control(self, trace: vf.Trace) -> float:
-        """The environment's reward of the answer."""
-        system, answer = get_system(self.data.system), trace.last_reply
-        scores = score_completions(system, [self.data.x0], [answer], self.data.reward_version)
-        trace.info["verdict"] = scores.verdicts[0]
-        return float(scores.total[0])
-
-
-class ControlConfig(vf.TasksetConfig):
-    system: str = "double_integrator"
-    split: str = "test"  # held-out initial states; "train" for training
-    count: int = 500
-    reward_version: str = "1.3"
-
-
-class ControlTaskset(vf.Taskset[ControlTask, ControlConfig]):
-    def load(self):
-        system, version = get_system(self.config.system), self.config.reward_version
-        for x in sample_states(system, self.config.count, self.config.split):
-            prompt = format_prompt(system, x)
-            yield ControlTask(ControlData(prompt=prompt, system=system.name, x0=x.tolist(), reward_version=version))
-
-
-__all__ = ["ControlTaskset"]
 
 if __name__ == "__main__":
-    task = next(iter(ControlTaskset(ControlConfig(count=1))))
-    info = vf.AgentInfo(config=vf.AgentConfig())
-    trace = vf.Trace(task=vf.TraceTask(type="ControlTask", data=task.data), agent=info)
+    # By one text, the whole plan.
+    env = load_environment("verifiers_taskset", count=1)
+    task = next(iter(env.taskset))
+    trace = trace_of(task)
     trace.root_reply = format_completion([[0.0]] * 50, "do nothing")
     asyncio.run(task.score(trace))
     print(task.data.prompt, trace.info["verdict"], trace.reward, sep="\n")
+
+    # In closed loop, by calls of the tool; here the trajectory is played without a model. Scaled to [0, 1].
+    env = load_environment("verifiers_taskset", count=1, closed_loop=True, scaled=True)
+    task = next(iter(env.taskset))
+    trace = trace_of(task)
+    trace.state = ControlState(system=task.data.system, x0=task.data.x0, controls=[0.0] * 50)
+    asyncio.run(task.score(trace))
+    print(task.data.prompt, trace.reward, sep="\n")

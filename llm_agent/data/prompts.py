@@ -13,7 +13,7 @@ from control_envs.utils.types import Array
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["derived_seed", "make_prompts", "prompt_rows", "split_evenly"]
+__all__ = ["derived_seed", "list_prompts", "make_prompts", "prompt_rows", "split_evenly"]
 
 _LEVELS = 9  # sizes of the box of initial states before the full one
 
@@ -35,7 +35,14 @@ def make_prompts(
     """
     from datasets import Dataset
 
-    rows = []
+    return Dataset.from_list(list_prompts(systems, count, split, seed, curriculum))
+
+
+def list_prompts(
+    systems: list[str], count: int, split: Split = "train", seed: int = 0, curriculum: float = 0.0
+) -> list[dict[str, Any]]:
+    """The rows of `make_prompts` as plain dictionaries, without the library ``datasets``."""
+    rows: list[dict[str, Any]] = []
     levels = split_evenly(round(count * curriculum), _LEVELS)
     for level, size in enumerate([*levels, count - sum(levels)]):
         level_rows = []
@@ -44,7 +51,7 @@ def make_prompts(
             level_rows += prompt_rows(system, sample_states(system, plant_count, split, derived_seed(seed, level)))
         order = np.random.default_rng(derived_seed(seed, level)).permutation(len(level_rows))
         rows += [level_rows[i] for i in order]
-    return Dataset.from_list(rows)
+    return rows
 
 
 def prompt_rows(system: System, x0: Array) -> list[dict[str, Any]]:

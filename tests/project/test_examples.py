@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
-NEEDS = {"verifiers_taskset.py": "verifiers"}  # a package that is in no extra
+NEEDS = {  # packages that are in no extra
+    "inspect_control.py": "inspect_ai",
+    "openenv_environment.py": "openenv",
+    "verifiers_taskset.py": "verifiers",
+    "verl_reward.py": "verl",
+}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.name)

@@ -1,0 +1,5 @@
+"""The client."""
+
+from llm_agent.integrations.openenv import ControlClient
+
+__all__ = ["ControlClient"]
