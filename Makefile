@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test slow lint bench docs clean help
+.PHONY: train test slow lint bench docs leaderboard clean help
 
 help:           ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -29,6 +29,9 @@ bench: $(VENV)/.installed  ## the benchmarks
 
 docs: $(VENV)/.installed   ## the site, into site/ (to read it: .venv/bin/mkdocs serve)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+leaderboard: $(VENV)/.installed  ## the leaderboard of benchmarks/results, into the documentation
+	$(BIN)/python -m llm_agent.leaderboard --output docs/leaderboard.html | $(BIN)/python docs/insert.py docs/benchmark.md leaderboard
 
 clean:          ## remove what was installed
 	rm -rf $(VENV)

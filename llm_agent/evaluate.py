@@ -25,7 +25,14 @@ from control_envs.utils.files import check_output_dir
 from llm_agent.endpoints.flags import is_endpoint
 from llm_agent.evaluation.evaluate import evaluate_models, evaluate_policies, evaluate_run, write_reports
 from llm_agent.evaluation.markdown import to_markdown
-from llm_agent.evaluation.models import add_engine_flags, check_named_once, loader, run_models, summarised
+from llm_agent.evaluation.models import (
+    add_engine_flags,
+    check_named_once,
+    loader,
+    refuse_flags_of_models,
+    run_models,
+    summarised,
+)
 from llm_agent.policies.text_policies import BEST_OF, STRUCTURED
 from llm_agent.reporting.finish import illustrate, try_to_report
 from llm_agent.storage.run_folder import RunFolder, is_run
@@ -47,16 +54,6 @@ def _reports_of(run: RunFolder, args: argparse.Namespace) -> dict[str, Any]:
         return evaluate_run(run, args.states, args.seed)
     comparisons = evaluate_models(run, run_models(run, loader(args)), args.states, args.seed, **_options(args))
     return {name: comparison.report for name, comparison in comparisons.items()}
-
-
-def _refuse_flags_of_models(args: argparse.Namespace) -> None:
-    for name in ("system", "set", "output_dir"):
-        if getattr(args, name):
-            flag = f"--{name.replace('_', '-')}"
-            raise ValueError(
-                f"{flag} is for models that are not runs: a run is evaluated on its own plants, into its own folder. "
-                f"Leave {flag} out, or name the folder of the run's model, such as {args.models[0]}/sft"
-            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         silence_known_warnings()
         runs = [m for m in args.models if is_run(m)]
         if runs == args.models:
-            _refuse_flags_of_models(args)
+            refuse_flags_of_models(args)
         for name in runs:
             run = RunFolder.open(name)
             for report in _reports_of(run, args).values():

@@ -18,10 +18,9 @@ Failure = Literal["truncated", "refused", "failed"]
 
 
 class Completion(str):
-    """A completion from an engine that says how it ended.
+    """A completion from an engine that says how it ended: ``Completion(text, failure)``.
 
-    Args:
-        text: the completion.
+    Attributes:
         failure: "truncated" (cut off at the number of tokens), "refused" (by the model or its provider), "failed" (no
             answer arrived), or None. It is the verdict on a text without a plan, in place of the parser's.
     """

@@ -13,8 +13,6 @@ import notebook
 import reference
 from mkdocs.structure.files import File
 
-from llm_agent.benchmarking.page import gathered, to_html
-
 ROOT = Path(__file__).resolve().parents[2]
 FROM_ROOT = {
     "README.md": "index.md",
@@ -55,7 +53,6 @@ def on_files(files, config):
             add(uri, content)
     for uri, content in [*environments.pages(), *reference.pages()]:
         add(uri, content)
-    add("leaderboard.html", to_html(gathered(ROOT / "benchmarks" / "results")))
     texts = [(file.src_uri, file.content_string) for file in files.documentation_pages()]
     for path in sorted({path for uri, text in texts for path in _sources(uri, text)} | set(EXAMPLES)):
         add(_source_page(path), _source_text(path))

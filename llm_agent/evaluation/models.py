@@ -31,6 +31,7 @@ __all__ = [
     "check_named_once",
     "load_policies",
     "loader",
+    "refuse_flags_of_models",
     "refuse_twins",
     "run_models",
     "summarised",
@@ -164,6 +165,21 @@ def load_policies(name: str, load: Loader = LLMPolicy.from_pretrained) -> dict[s
         run = RunFolder.open(name)
         return {f"{run.path.name} {phase}": model for phase, model in run_models(run, load).items()}
     return {name if is_endpoint(name) else Path(name).name: load(name)}
+
+
+def refuse_flags_of_models(args: argparse.Namespace) -> None:
+    """Refuses the flags of other models where all are runs.
+
+    Raises:
+        ValueError: one is given.
+    """
+    for name in ("system", "set", "output_dir"):
+        if getattr(args, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(
+                f"{flag} is for models that are not runs: a run is evaluated on its own plants, into its own folder. "
+                f"Leave {flag} out, or name the folder of the run's model, such as {args.models[0]}/sft"
+            )
 
 
 def refuse_twins(system: System, models: dict[str, LLMPolicy]) -> None:

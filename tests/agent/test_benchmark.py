@@ -13,7 +13,7 @@ from faulty_server import Server
 from control_envs import SYSTEMS, format_completion, get_system, parse_completion
 from control_envs.text import format_prompt
 from llm_agent import benchmark, leaderboard
-from llm_agent.benchmarking.page import gathered, to_markdown
+from llm_agent.benchmarking.page import gathered, to_html, to_markdown
 from llm_agent.benchmarking.prompts import PROMPTS, vary
 from llm_agent.benchmarking.results import Result, read
 from llm_agent.benchmarking.suites import SUITES
@@ -186,7 +186,8 @@ def test_a_folder_without_results_is_named(tmp_path, capsys):
 def test_the_documented_table_and_schema_are_current():
     results = gathered(ROOT / "benchmarks" / "results")
     page = (ROOT / "docs" / "benchmark.md").read_text()
-    assert to_markdown(results) in page, "run  python -m llm_agent.leaderboard | python docs/insert.py ..."
+    assert to_markdown(results).strip() in page, "run  make leaderboard"
+    assert to_html(results) == (ROOT / "docs" / "leaderboard.html").read_text(), "run  make leaderboard"
     assert json.loads((ROOT / "benchmarks" / "result.schema.json").read_text()) == Result.model_json_schema()
 
 

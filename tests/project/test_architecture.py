@@ -89,7 +89,7 @@ def test_the_top_of_the_agent_contains_only_commands_and_public_paths():
     public = {"__init__", "policy", "trl_rewards"}
     for path in (ROOT / "llm_agent").glob("*.py"):
         text = path.read_text()
-        assert path.stem in public or ('if __name__ == "__main__":' in text and text.count("\n") <= 115), path
+        assert path.stem in public or ('if __name__ == "__main__":' in text and text.count("\n") <= 120), path
 
 
 def run(code):
