@@ -139,7 +139,7 @@ def summarised(policies: Mapping[str, Any]) -> Iterator[None]:
         yield
     finally:
         for policy in policies.values():
-            if isinstance(policy, EndpointPolicy):
+            if isinstance(policy, EndpointPolicy) and policy.asked + policy.reused:
                 print(policy.summary(), file=sys.stderr)
 
 
