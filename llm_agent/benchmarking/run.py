@@ -57,7 +57,7 @@ def run(
                 if entry.cell(name, mode):  # a controller's modes are one
                     continue
                 bar.set_postfix_str(f"{name}, {mode}")
-                began = time.perf_counter()
+                began, tokens = time.perf_counter(), _tokens(entrant)
                 cell = _cell(suite, entrant, get_system(name), mode, states, bar.update)
                 if entrant.prompt:
                     entry.cells.append(cell)
@@ -66,10 +66,16 @@ def run(
                     entry.cells += [cell.model_copy(update={"mode": m}) for m in done]
                     bar.update(len(done))
                 entry.seconds = round(entry.seconds + time.perf_counter() - began, 2)
-                entry.tokens = getattr(entrant.model, "tokens", entry.tokens)
+                for part, count in _tokens(entrant).items():
+                    entry.tokens[part] = entry.tokens.get(part, 0) + count - tokens[part]
                 if file is not None:
                     write(result, file)
     return result
+
+
+def _tokens(entrant: Entrant) -> dict[str, int]:
+    """Tokens so far, where a server counts them."""
+    return getattr(entrant.model, "tokens", {})
 
 
 def _size(suite: Suite, entrant: Entrant, missing: Sequence[tuple[str, Mode]], states: int | None) -> tuple[str, int]:

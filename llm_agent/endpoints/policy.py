@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ from baselines.controllers.text import Completion
 from baselines.optimum.cache import cache_dir
 from control_envs import System
 from control_envs.utils.commands import CommandError
-from llm_agent.endpoints.answers import AnswerFile, key_of
+from llm_agent.endpoints.answers import Answer, AnswerFile, key_of
 from llm_agent.endpoints.client import Client, NoAnswerError, RefusedError
 
 __all__ = ["PREFIX", "EndpointPolicy"]
@@ -82,7 +83,8 @@ class EndpointPolicy:
         self._proven = False  # whether the server has answered
         self._failures = 0  # requests without an answer, since the last answer
         self.asked, self.reused, self.failed = 0, 0, 0
-        self._tokens = np.zeros(2, dtype=np.int64)
+        self._tokens: Counter[str] = Counter()  # of the answers asked for
+        self._used: Counter[str] = Counter()  # of all answers that were returned
         self._served_by: set[str] = set()
 
     # -- what policies have ------------------------------------------------------------------------------
@@ -120,7 +122,10 @@ class EndpointPolicy:
             progress(len(prompts) - len(missing))
         if missing:
             self._run(self._ask_all(missing, progress))
-        return [answer.completion() if (answer := self._answers.get(key)) else Completion("", "failed") for key in keys]
+        answers = {key: self._answers.get(key) for key in keys}
+        for answer in filter(None, answers.values()):
+            self._used.update(_tokens_of(answer))
+        return [kept.completion() if (kept := answers[key]) else Completion("", "failed") for key in keys]
 
     def room_for(self, system: System) -> int:
         """Tokens of an answer for a plant: some ten for each number, and room to think."""
@@ -160,15 +165,15 @@ class EndpointPolicy:
 
     @property
     def tokens(self) -> dict[str, int]:
-        """Prompt and completion tokens of the answers asked for so far, as the server counts them."""
-        return dict(zip(("prompt", "completion"), self._tokens.tolist(), strict=True))
+        """Prompt and completion tokens of all answers so far, kept ones included, as the server counted them."""
+        return {part: self._used[part] for part in ("prompt", "completion")}
 
     def summary(self) -> str:
         """One line on the answers so far: how many were asked for, their tokens, and the cost where prices are set."""
         parts = [f"{self.model}: {self.asked} answers asked for", f"{self.reused} kept before"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        prompt, completion = self.tokens.values()
+        prompt, completion = self._tokens["prompt"], self._tokens["completion"]
         parts.append(f"{prompt:,} prompt tokens, {completion:,} completion tokens")
         if self._prices:
             cost = (prompt * self._prices[0] + completion * self._prices[1]) / 1e6
@@ -248,11 +253,15 @@ class EndpointPolicy:
             print(f"{self.model} did not answer one prompt: {error}", file=sys.stderr)
         else:
             self._proven, self._failures = True, 0
-            self._tokens += (answer.prompt_tokens, answer.completion_tokens)
+            self._tokens.update(_tokens_of(answer))
             self._served_by.add(answer.served_by or self.model)
             self._answers.add(key, {"model": self.model, **request}, answer)
         if progress is not None:
             progress(1)
+
+
+def _tokens_of(answer: Answer) -> Counter[str]:
+    return Counter(prompt=answer.prompt_tokens, completion=answer.completion_tokens)
 
 
 def _kept_at(model: str, base_url: str | None) -> Path:

@@ -133,7 +133,10 @@ def test_a_served_model_enters(tmp_path, capsys):
         assert run("endpoint:stub", *flags, "--prompts", "criterion", "--output", str(tmp_path / "r.json")) == 0
     (entry,) = read(tmp_path / "r.json").entries
     assert (entry.policy, entry.kind, entry.prompt) == ("stub", "endpoint", "criterion")
-    assert entry.tokens["prompt"] > 0
+    assert (
+        entry.tokens["prompt"] == 100 * 4 * 6
+    )  # closed loop begins with the plan of open loop, which is asked for once
+    assert len(server.requests) == 4 * 5
     assert all("Minimize the sum" in request["messages"][0]["content"] for request in server.requests)
     assert "answers asked for" in capsys.readouterr().err
 
