@@ -98,6 +98,11 @@ class Client:
         except ValueError:  # nor as JSON
             pass
 
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._begun is not None:
+            await self._begun.close()
+
     async def ask(self, request: Mapping[str, Any]) -> Answer:
         """The answer to one request, made of arguments of ``chat.completions.create`` apart from the model.
 

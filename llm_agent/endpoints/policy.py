@@ -6,6 +6,7 @@ import asyncio
 import re
 import sys
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -210,7 +211,8 @@ class EndpointPolicy:
         """Runs a coroutine in the policy's own event loop, whether or not the caller has one, as notebooks do."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-            threading.Thread(target=self._loop.run_forever, daemon=True, name=f"endpoint {self.model}").start()
+            threading.Thread(target=_serve, args=[self._loop], daemon=True, name=f"endpoint {self.model}").start()
+            weakref.finalize(self, _end, self._loop, self._client).atexit = False
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -258,6 +260,22 @@ class EndpointPolicy:
             self._answers.add(key, {"model": self.model, **request}, answer)
         if progress is not None:
             progress(1)
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Runs an event loop until it is stopped."""
+    loop.run_forever()
+    loop.close()
+
+
+def _end(loop: asyncio.AbstractEventLoop, client: Client) -> None:
+    """Closes the connections of a policy that nobody uses any more, and ends its event loop."""
+
+    async def end() -> None:
+        await client.close()
+        loop.stop()
+
+    asyncio.run_coroutine_threadsafe(end(), loop)
 
 
 def _tokens_of(answer: Answer) -> Counter[str]:

@@ -16,12 +16,14 @@ from baselines import ppo
 from control_envs.utils.commands import guarded
 from llm_agent import (
     animate,
+    benchmark,
     checkpoints,
     compare,
     estimate,
     evaluate,
     export,
     fetch,
+    leaderboard,
     play,
     report,
     runs,
@@ -34,6 +36,7 @@ from llm_agent.models.loading import resolve
 
 COMMANDS = {
     animate: [],
+    benchmark: ["lqr"],
     checkpoints: [],
     classical_compare: [],
     compare: [],
@@ -41,6 +44,7 @@ COMMANDS = {
     evaluate: [],
     export: ["prompts", "--output-dir", "new"],
     fetch: ["smollm2-135m"],
+    leaderboard: [],
     play: [],
     ppo: [],
     report: [],
@@ -74,6 +78,7 @@ def test_every_command_is_tried():
         f"{path.parent.name}.{path.stem}" for room in ("llm_agent", "baselines") for path in here.glob(f"{room}/*.py")
     }
     no_commands = {"llm_agent.__init__", "baselines.__init__", "llm_agent.policy", "llm_agent.trl_rewards"}
+    no_commands.add("llm_agent.__main__")  # runs the others
     assert names - no_commands == {command.__name__ for command in COMMANDS}
 
 
