@@ -22,6 +22,7 @@ from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.optional import need
 from llm_agent.benchmarking.suites import MODES, SUITES
 from llm_agent.evaluation.models import add_engine_flags
+from llm_agent.training.quiet import silence_known_warnings
 
 
 def _parser() -> Parser:
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         need("pydantic", "endpoint")
         from llm_agent.benchmarking.command import enter, join, submit
 
+        silence_known_warnings()
         chosen = join if args.merge else submit if args.submit else enter
         chosen(args)
 

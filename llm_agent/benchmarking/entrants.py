@@ -6,8 +6,7 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from control_envs.utils.types import Array
 from llm_agent.benchmarking.prompts import PromptVariant, vary
 from llm_agent.benchmarking.results import Kind
 from llm_agent.endpoints import EndpointPolicy
-from llm_agent.endpoints.flags import is_endpoint
 from llm_agent.evaluation.models import Loader, load_policies
 
 __all__ = ["CONTROLLERS", "FUNCTION", "Entrant", "entrants"]
@@ -28,8 +26,6 @@ __all__ = ["CONTROLLERS", "FUNCTION", "Entrant", "entrants"]
 FUNCTION = "python:"  # before a function's name: python:package.module:function
 _CHANCE = {"zero": "no control", "random": "random controls"}
 CONTROLLERS = (*CLASSICAL, "ppo", *_CHANCE)
-
-Act = Callable[[list[str]], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,20 @@ def _chance(name: str, system: System) -> Feedback:
     return Feedback(_CHANCE[name], control)
 
 
-def _function(name: str) -> Act:
+def _function(name: str) -> Callable[[list[str], System, Callable[[int], Any]], Sequence[str]]:
     module, _, attribute = name.removeprefix(FUNCTION).partition(":")
     try:
-        act = getattr(importlib.import_module(module), attribute)
+        answer = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"{name}: {error}; give {FUNCTION}MODULE:FUNCTION, a function of a list of prompts") from None
-    if not callable(act):
+    if not callable(answer):
         raise ValueError(f"{name} is not a function of a list of prompts to a list of completions")
+
+    def act(prompts: list[str], system: System, progress: Callable[[int], Any]) -> Sequence[str]:
+        answers = answer(prompts)
+        progress(len(prompts))
+        return answers
+
     return act
 
 
@@ -125,26 +127,22 @@ def _model(label: str, model: Any, prompt: PromptVariant, args: argparse.Namespa
     if args.max_new_tokens:
         settings["max_new_tokens"] = args.max_new_tokens
     served = isinstance(model, EndpointPolicy)
-    policy = model.model if served else label
-    act = partial(model.act, greedy=True)
-    kind: Kind = "endpoint" if is_endpoint(label) else "model"
-    return Entrant(policy, kind, _asking(act, prompt, model.room_for), prompt, settings, model)
+    policy, kind = (model.model if served else label), cast(Kind, "endpoint" if served else "model")
+
+    def act(prompts: list[str], system: System, progress: Callable[[int], Any]) -> Sequence[str]:
+        return model.act(prompts, greedy=True, progress=progress, max_new_tokens=model.room_for(system))
+
+    return Entrant(policy, kind, _asking(act, prompt), prompt, settings, model)
 
 
 def _asking(
-    act: Callable[..., Sequence[str]], prompt: PromptVariant, room_for: Callable[[System], int] | None = None
+    act: Callable[[list[str], System, Callable[[int], Any]], Sequence[str]], prompt: PromptVariant
 ) -> Callable[[System, int | None, Callable[[int], Any]], Policy]:
+    """What builds the policy of a language model or a function, ``act(prompts, system, progress)``."""
+
     def build(system: System, replan_every: int | None, progress: Callable[[int], Any]) -> Policy:
-        more = {"max_new_tokens": room_for(system)} if room_for else {}
-
-        def answer(prompts: list[str]) -> Sequence[str]:
-            varied = vary(prompt, system, prompts)
-            if room_for:
-                return act(varied, progress=progress, **more)
-            answers = act(varied)
-            progress(len(prompts))
-            return answers
-
-        return TextPolicy("entrant", system, answer, replan_every)
+        return TextPolicy(
+            "entrant", system, lambda prompts: act(vary(prompt, system, prompts), system, progress), replan_every
+        )
 
     return build

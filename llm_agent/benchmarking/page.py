@@ -11,7 +11,7 @@ import numpy as np
 
 from control_envs.utils.optional import need
 from control_envs.utils.tables import table
-from llm_agent.benchmarking.results import Cell, Entry, Result, merged, read
+from llm_agent.benchmarking.results import Cell, Entry, Result, interval_of, merged, read
 from llm_agent.benchmarking.suites import MODES, SUITES, Suite
 
 __all__ = ["gathered", "to_html", "to_markdown"]
@@ -113,7 +113,7 @@ def _mean(entry: Entry, mode: str, suite: Suite) -> float | None:
 
 
 def _shown(cell: Cell) -> dict[str, Any]:
-    low, high = Entry(policy="", kind="model", prompt=None, cells=[cell]).interval()
+    low, high = interval_of([cell])
     ratios = [ratio for ratio in cell.per_state.cost_ratio if ratio is not None]
     return {
         "system": cell.system,

@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from baselines.evaluation.results import Result as Evaluation
+from baselines.evaluation.statistics import RESAMPLES
 from control_envs import System, get_system
 from control_envs.utils.files import check_input_file, write_text
 from control_envs.utils.types import Array
@@ -32,6 +33,7 @@ __all__ = [
     "Result",
     "check_complete",
     "checked",
+    "interval_of",
     "merged",
     "new_cell",
     "new_result",
@@ -40,7 +42,6 @@ __all__ = [
 ]
 
 Kind = Literal["controller", "model", "endpoint", "callable"]
-_RESAMPLES = 2000
 _ROUNDING = 0.01  # of scores, when a result is checked
 
 
@@ -130,13 +131,18 @@ class Entry(_Record):
 
     def interval(self) -> tuple[float, float]:
         """The 95 % bootstrap interval of the mean score, over initial states within each cell."""
-        rng = np.random.default_rng(0)
-        means = np.zeros(_RESAMPLES)
-        for cell in self.cells:
-            scores = cell.scores()
-            means += 100 * scores[rng.integers(len(scores), size=(_RESAMPLES, len(scores)))].mean(axis=1)
-        low, high = np.quantile(means / max(len(self.cells), 1), [0.025, 0.975])
-        return float(low), float(high)
+        return interval_of(self.cells)
+
+
+def interval_of(cells: Sequence[Cell]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean score of cells, over initial states within each."""
+    rng = np.random.default_rng(0)
+    means = np.zeros(RESAMPLES)
+    for cell in cells:
+        scores = cell.scores()
+        means += 100 * scores[rng.integers(len(scores), size=(RESAMPLES, len(scores)))].mean(axis=1)
+    low, high = np.quantile(means / max(len(cells), 1), [0.025, 0.975])
+    return float(low), float(high)
 
 
 class Result(_Record):
@@ -271,21 +277,22 @@ def checked(result: Result) -> Result:
     identities = [entry.identity() for entry in result.entries]
     if len(set(identities)) < len(identities):
         raise ValueError("two entries have the same policy, kind and prompt")
+    fingerprints = {name: suite.fingerprint(get_system(name)) for name in suite.systems}
     for entry in result.entries:
         seen = set()
         for cell in entry.cells:
-            _check_cell(suite, entry.policy, cell)
+            _check_cell(suite, fingerprints, entry.policy, cell)
             if (cell.system, cell.mode) in seen:
                 raise ValueError(f"{entry.policy} has two cells of {cell.system}, {cell.mode}")
             seen.add((cell.system, cell.mode))
     return result
 
 
-def _check_cell(suite: Suite, policy: str, cell: Cell) -> None:
+def _check_cell(suite: Suite, fingerprints: dict[str, str], policy: str, cell: Cell) -> None:
     where = f"{policy} on {cell.system}, {cell.mode}"
-    if cell.system not in suite.systems:
+    if cell.system not in fingerprints:
         raise ValueError(f"{where}: the suite {suite.name!r} has no such plant")
-    if cell.fingerprint != suite.fingerprint(get_system(cell.system)):
+    if cell.fingerprint != fingerprints[cell.system]:
         raise ValueError(f"{where}: the plant or its initial states were others")
     values = cell.per_state
     if not 0 < len(values.success) <= suite.states or len({len(v) for _, v in values}) > 1:
