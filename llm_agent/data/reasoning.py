@@ -1,4 +1,4 @@
-"""The reasoning of a completion: empty, the gains of state feedback u = -K x, or the gains and predicted states."""
+"""The reasoning of a completion: empty, the gains of state feedback u = -K x, or gains and states."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
+from llm_agent.data.trajectory_text import format_trajectory
 
 __all__ = [
     "GAIN_DECIMALS",
@@ -22,8 +23,8 @@ __all__ = [
     "parse_gains",
 ]
 
-Reasoning = Literal["none", "brief", "waypoints"]
-REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints")
+Reasoning = Literal["none", "brief", "waypoints", "states"]
+REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints", "states")
 GAIN_DECIMALS = 1
 _SEGMENTS = 10  # parts that waypoints divide a trajectory into
 _GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
@@ -42,17 +43,24 @@ def format_gains(K: ArrayLike) -> str:
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
 
 
-def format_reasoning(style: Reasoning, K: ArrayLike, x: ArrayLike) -> str:
+def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike) -> str:
     """The reasoning of one demonstration.
 
     Args:
-        style: "none" is empty; "brief" states the gains; "waypoints" also the states at each tenth of the trajectory.
-        K: the feedback gains, (m, n).
-        x: the predicted states, (N + 1, n); used for waypoints only.
+        style: "none" is empty; "brief" states the gains; "waypoints" also the states at each tenth of the trajectory;
+            "states" also the whole trajectory (`llm_agent.data.trajectory_text`).
+        K: the feedback gains, (m, n); None for a plan that has none.
+        x: for waypoints the predicted states, (N + 1, n); for a trajectory the states at its controls, (N, n).
+        u: the controls, (N, m); used for the trajectory only.
     """
     if style == "none":
         return ""
-    return format_gains(K) + ("; " + format_waypoints(x) if style == "waypoints" else "")
+    parts = [] if K is None else [format_gains(K)]
+    if style == "waypoints":
+        parts.append(format_waypoints(x))
+    elif style == "states":
+        parts.append(format_trajectory(x, u))
+    return "; ".join(parts)
 
 
 def format_waypoints(x: ArrayLike) -> str:

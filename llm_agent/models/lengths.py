@@ -10,6 +10,7 @@ import numpy as np
 from control_envs import System, format_completion, format_prompt, get_system
 from llm_agent.data.reasoning import Reasoning, format_reasoning
 from llm_agent.models.chat import encode
+from llm_agent.models.tokenizer import writes_states
 
 if TYPE_CHECKING:
     from llm_agent.models.loading import Tokenizer
@@ -57,7 +58,8 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
     """The maximum number of tokens of a completion.
 
     Args:
-        requested: the number that was asked for; None for the longest reasoning style and 8 tokens to spare.
+        requested: the number that was asked for; None for the longest reasoning style that the tokenizer has
+            tokens for, and 8 tokens to spare.
 
     Raises:
         ValueError: an ordinary answer does not fit into the requested number.
@@ -69,7 +71,8 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
             f"max_completion_length {requested} is too short: an answer takes {needed} tokens with this "
             f"tokenizer; give --max_completion_length {needed} or more"
         )
-    return requested or max(answer_tokens(tokenizer, system, "waypoints") for system in plants) + 8
+    longest: Reasoning = "states" if writes_states(tokenizer) else "waypoints"
+    return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
 
 
 def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:
@@ -82,6 +85,6 @@ def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:
 def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "brief") -> int:
     """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end token."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
-    states = np.tile(system.x_bounds[:, 0], (system.horizon + 1, 1))
-    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states)
+    states = np.tile(system.x_bounds[:, 0], (system.horizon + (reasoning != "states"), 1))
+    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls)
     return len(tokenizer(format_completion(controls, text), add_special_tokens=False).input_ids) + 1

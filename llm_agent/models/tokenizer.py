@@ -8,7 +8,8 @@ spelled in bytes, so no text is unknown. The vocabulary holds
 * control values on the two-decimal grid, alone ("-1.62") and with the separator that follows ("-1.62, ", and "-1.62; "
   after a row of several controls). The first control, which is large and matters most, is then the same kind of token
   as those after it; only the last control differs,
-* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50").
+* gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50"),
+* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, ".
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
 from llm_agent.data.reasoning import GAIN_DECIMALS, format_gains
+from llm_agent.data.trajectory_text import FINE_STEPS, STATE_DECIMALS, TRAJECTORY
 from llm_agent.models.chat import BARE
 
 if TYPE_CHECKING:
@@ -39,13 +41,15 @@ __all__ = [
     "number_tokens",
     "phrases",
     "vocabulary",
+    "writes_states",
 ]
 
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-_LIST, _ROW = ", ", "; "
+_LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
+_FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -56,8 +60,8 @@ def phrases(system: System) -> list[str]:
     other = system.replace(**dict.fromkeys(system.params, 0.5))  # prompts may omit a parameter of 1
     other_settings = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
     first, *gains, _ = _GAIN.split(format_gains(np.zeros((system.m, system.n))))
-    answer = [REASONING, REASONING + first, *gains, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
-    return [*own_settings, *other_settings, *answer]
+    reasoning = [REASONING, REASONING + first, *gains, f"; {TRAJECTORY}", REASONING + TRAJECTORY]
+    return [*own_settings, *other_settings, *reasoning, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
 
 
 @cache
@@ -84,7 +88,14 @@ def vocabulary() -> dict[str, float | None]:
     numbers = {v + suffix: float(v) for suffix in ("", _LIST) for v in _grid_values()}
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
-    return {**text, **numbers, **gains, **{str(i): float(i) for i in range(MAX_INTEGER + 1)}}
+    whole = {str(i): float(i) for i in range(MAX_INTEGER + 1)}
+    return {**text, **numbers, **gains, **whole, **_fine_parts()}
+
+
+def _fine_parts() -> dict[str, float]:
+    """The fine parts of states, and their values as a share of the coarse part's step."""
+    steps = range(-FINE_STEPS // 2, FINE_STEPS // 2)
+    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}{_SUM}": i / FINE_STEPS for i in steps}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -94,7 +105,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d))?|[A-Za-z]+|\s+")
+    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d)|\+)?|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -126,16 +137,22 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of the control values in order of value, one list for each separator that follows (or none).
+    """Token ids of the number tokens in order of value, one list for each form: control values by the separator that
+    follows (or none), and fine parts of states.
 
     Reads the given tokenizer's vocabulary, because a trained model keeps the tokenizer that it was built with.
     """
     families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
-        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW))
-        if _VALUE.fullmatch(number):
+        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
+        if _VALUE.fullmatch(number) or _FINE.fullmatch(number):
             families.setdefault(token.replace(number, "#"), []).append((float(number), i))
     return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
+
+
+def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer has tokens for the fine parts of states; older ones spell them."""
+    return next(iter(_fine_parts())) in tokenizer.get_vocab()
 
 
 @cache

@@ -41,7 +41,10 @@ class RunArguments:
     )
     demonstrations: Kind = field(
         default="varied",
-        metadata={"help": "'varied' (state feedback with random stated gains) or 'expert' (LQR)"},
+        metadata={
+            "help": "'varied' (state feedback with random stated gains), 'expert' (LQR) or 'optimal' (the cheapest "
+            "plan that keeps all bounds)"
+        },
     )
     demonstration_count: int | None = field(
         default=None, metadata={"help": "number of demonstrations (default: enough for new ones in every SFT step)"}
@@ -49,7 +52,8 @@ class RunArguments:
     reasoning: Reasoning = field(
         default="brief",
         metadata={
-            "help": "reasoning in demonstrations: 'none', 'brief' (the feedback gains), 'waypoints' (gains and states)"
+            "help": "reasoning in demonstrations: 'none', 'brief' (the feedback gains), 'waypoints' (gains and some "
+            "states), 'states' (the whole trajectory: each control after the state that it is computed from)"
         },
     )
     perturbation: float | None = field(
@@ -63,6 +67,13 @@ class RunArguments:
         default="ignored",
         metadata={
             "help": "controls taught after such errors: as if there were none ('ignored'), or corrected ('answered')"
+        },
+    )
+    exploration: float = field(
+        default=0.0,
+        metadata={
+            "help": "with --reasoning states: probability, at each step, that a demonstration writes random controls "
+            "for up to three steps; the teacher goes on from where they lead"
         },
     )
     variations: float = field(
@@ -101,8 +112,14 @@ class RunArguments:
             raise ValueError(f"--perturbation must not be negative, got {self.perturbation}")
         if self.load_in_4bit and self.lora_r == 0:
             raise ValueError("weights in 4 bits cannot be trained: set --lora-r, or leave out --load-in-4bit")
-        if not 0 <= self.variations <= 1:
-            raise ValueError(f"--variations is a share, between 0 and 1, not {self.variations}")
+        for name in ("variations", "exploration"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name} is a share, between 0 and 1, not {getattr(self, name)}")
+        if self.exploration and self.reasoning != "states":
+            raise ValueError(
+                f"--exploration needs --reasoning states, not {self.reasoning}: without its states, the plan after a "
+                "random control cannot be computed"
+            )
 
     @property
     def systems(self) -> list[str]:

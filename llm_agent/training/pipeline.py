@@ -13,9 +13,11 @@ from typing import Any
 import datasets
 import transformers
 from datasets import Dataset
+from tqdm import tqdm
 from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
+from control_envs import get_system
 from control_envs.utils.commands import guarded
 from control_envs.utils.files import write_json
 from control_envs.utils.optional import need
@@ -24,7 +26,7 @@ from llm_agent.data.parquet import write_parquet
 from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import messages
-from llm_agent.models.lengths import check_max_length, check_spelling, completion_room, prompt_tokens
+from llm_agent.models.lengths import answer_tokens, check_max_length, check_spelling, completion_room, prompt_tokens
 from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
@@ -166,17 +168,20 @@ class Pipeline:
         count = self.args.demonstration_count or _examples_seen(config)
         say(f"{title}: {count} {self.args.demonstrations} demonstrations")
         usual = PERTURBATION if is_tiny(self.args.model) else 0.0
-        rows, card = make_demonstrations(
-            self.args.systems,
-            count,
-            self.args.demonstrations,
-            "train",
-            config.seed,
-            usual if self.args.perturbation is None else self.args.perturbation,
-            self.args.variations,
-            self.args.reasoning,
-            self.args.errors,
-        )
+        with tqdm(total=count, desc=title, unit="demo", dynamic_ncols=True, leave=False) as bar:
+            rows, card = make_demonstrations(
+                self.args.systems,
+                count,
+                self.args.demonstrations,
+                "train",
+                config.seed,
+                usual if self.args.perturbation is None else self.args.perturbation,
+                self.args.variations,
+                self.args.reasoning,
+                self.args.errors,
+                self.args.exploration,
+                bar.update,
+            )
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
         write_parquet(folder / "demonstrations.parquet", rows.to_parquet)
@@ -186,7 +191,8 @@ class Pipeline:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
-        quicken(model, bool(config.bf16), config.use_cpu)
+        longest = max(answer_tokens(tokenizer, get_system(name), self.args.reasoning) for name in self.args.systems)
+        quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, self.args.systems) + longest)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
         width = WIDTH_FRESH if self.args.model == tiny_model.NAME else WIDTH_TRAINED
         trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
@@ -205,8 +211,8 @@ class Pipeline:
         if self.job.sft and args.patience and self.run.last_checkpoint("grpo") is None:
             on_main(partial(self._check_parse_rate, args, config.max_completion_length))
         model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=args.load_in_4bit)
-        quicken(model, bool(config.bf16), config.use_cpu)
         room = completion_room(tokenizer, args.systems, config.max_completion_length)
+        quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, args.systems) + room)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # Initial states of the training split, but not those of the demonstrations.
         seed = derived_seed(config.seed, 1)

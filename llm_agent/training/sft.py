@@ -19,6 +19,7 @@ from control_envs.text import DECIMALS
 from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
 from llm_agent.models.tokenizer import number_families
+from llm_agent.training.length_order import SimilarLengths
 from llm_agent.training.optim import MuonAdamW
 from llm_agent.training.processes import keeps_matrices
 
@@ -76,6 +77,12 @@ class TinySFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SimilarLengths([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW in one optimizer, or AdamW alone."""
