@@ -65,8 +65,9 @@ def train(rewards, ours, folder, quick=False):
     model, tokenizer = load_model("tiny-base")
     if not quick:
         del model.generate  # removes the instance's generate: sampling without inversion
-    quicken(model, bool(job.grpo.bf16), job.grpo.use_cpu)
-    job.grpo.max_completion_length = completion_room(tokenizer, ["double_integrator"], None)
+    room = completion_room(tokenizer, ["double_integrator"], None)
+    quicken(model, bool(job.grpo.bf16), job.grpo.use_cpu, room)
+    job.grpo.max_completion_length = room
     prompts = make_prompts(["double_integrator"], 8 * STEPS)
     trainer = (ControlGRPOTrainer if quick else GRPOTrainer)(
         model=model, reward_funcs=rewards, args=job.grpo, train_dataset=prompts, processing_class=tokenizer

@@ -36,8 +36,9 @@ def seconds(bf16, flush, exp):
     datasets.disable_progress_bars()
     with without_denormals() if flush else nullcontext():
         model, tokenizer = load_model("tiny-base")
-        quicken(model, bf16, True)
-        step = train_step(model, *batch(tokenizer), bf16, logsumexp_loss if exp else None)
+        ids, labels = batch(tokenizer)
+        quicken(model, bf16, True, ids.shape[1])
+        step = train_step(model, ids, labels, bf16, logsumexp_loss if exp else None)
         return best_time(step, REPEATS)
 
 

@@ -1,0 +1,218 @@
+"""Reasoning that carries the state: every number follows from its neighbours, and the answer repeats the controls."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("trl")
+
+from baselines.controllers.lqr import lqr, simulate_feedback
+from baselines.optimum.solver import solve_all
+from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
+from llm_agent.data.demonstrations import KINDS, demonstrate, demonstration_rows, make_demonstrations
+from llm_agent.data.reasoning import parse_gains
+from llm_agent.data.rollout import draw_exploration, rollout
+from llm_agent.data.teachers import GainTeacher, OptimalTeacher
+from llm_agent.data.trajectory_text import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory
+from llm_agent.models.lengths import completion_room
+from llm_agent.models.tokenizer import build_tokenizer, number_families
+from llm_agent.training.sft import NumberTargets, tokenize
+
+LONG = get_system("van_der_pol").replace(horizon=120)
+ENOUGH_FOR_A_STEP = 0.5 * 10.0**-STATE_DECIMALS + 1e-12
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return build_tokenizer()
+
+
+@st.composite
+def trajectories(draw):
+    """States (N, n) and controls (N, m) of any plant, on their grids."""
+    n, m, steps = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 130))
+    x = draw(arrays(np.int64, (steps, n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
+    u = draw(arrays(np.int64, (steps, m), elements=st.integers(-1_500, 1_500))) / 100
+    return x, u
+
+
+def written(row, system):
+    """The states and controls of a row's completion, and the controls taught in their place."""
+    reasoning = [row[key].partition("</REASONING>")[0] for key in ("completion", "taught")]
+    (x, u), (_, taught) = (parse_trajectory(text, system.n, system.m) for text in reasoning)
+    return x, u, taught
+
+
+# -- the text ------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=50)
+@given(trajectories())
+def test_a_trajectory_comes_back(trajectory):
+    x, u = trajectory
+    states, controls = parse_trajectory(format_trajectory(x, u), x.shape[1], u.shape[1])
+    assert np.array_equal(states, x)
+    assert np.array_equal(controls, u)
+
+
+@given(st.text())
+def test_reading_a_trajectory_never_raises(text):
+    found = parse_trajectory(text, 2, 1)
+    assert found is None or found[0].shape[1] == 2
+
+
+def test_what_is_no_trajectory_is_none():
+    assert parse_trajectory("feedback k1=3.2 k2=2.5", 2, 1) is None  # only gains
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", 2, 1) is None  # not a whole step
+    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", 2, 1) is None  # the word is missing
+
+
+# -- demonstrations ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("perturbation", [0.0, 0.15])
+@pytest.mark.parametrize("plant", [*SYSTEMS.values(), LONG], ids=[*SYSTEMS, "long"])
+def test_every_number_follows_from_its_neighbours(plant, perturbation):
+    made = demonstrate(plant, sample_states(plant, 12, "train"), "varied", 1, perturbation, carry_state=True)
+    for row in demonstration_rows(made, "states"):
+        x, u, taught = written(row, plant)
+        K = parse_gains(row["completion"], plant.n, plant.m)
+        assert np.array_equal(x[0], row["x0"])
+        np.testing.assert_allclose(taught, plant.saturate(-x @ K.T), atol=0.005 + 1e-9)
+        np.testing.assert_allclose(x[1:], plant.step(x[:-1], u[:-1]), atol=ENOUGH_FOR_A_STEP)
+        for text in (row["completion"], row["taught"]):  # the answer is the plan that the states belong to
+            assert np.array_equal(parse_completion(text, plant.horizon, plant.m).controls, u)
+        assert (row["taught"] == row["completion"]) == (perturbation == 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exploration_leads_elsewhere_and_the_teacher_goes_on(system, kind):
+    made = demonstrate(system, sample_states(system, 20, "train"), kind, 1, carry_state=True, exploration=0.1)
+    size = np.abs(made.written - made.taught).max(axis=2)
+    assert 0.03 < (size > 0.1 * system.u_scale.min()).mean() < 0.3
+    for row in demonstration_rows(made, "states"):
+        x, u, taught = written(row, system)
+        np.testing.assert_allclose(x[1:], system.step(x[:-1], u[:-1]), atol=ENOUGH_FOR_A_STEP)
+        assert np.all((taught >= system.u_bounds[:, 0]) & (taught <= system.u_bounds[:, 1]))
+    assert np.all(np.abs(made.states) < np.abs(system.x_bounds).max(axis=1) * 1.05)  # every state can be controlled
+
+
+def test_after_exploration_the_optimal_teacher_is_optimal_again(system):
+    """From where exploration led, its controls cost about as little as the optimum from there."""
+    x0 = sample_states(system, 6, "train")
+    teacher = OptimalTeacher(system, x0)
+    x0 = x0[teacher.feasible]
+    quiet = np.zeros((system.horizon, len(x0), system.m))
+    explored = np.full(quiet.shape, np.nan)
+    explored[0] = 0.3 * system.u_bounds[:, 1]
+    made = rollout(system, x0, teacher, quiet, explored, STATE_DECIMALS)
+    moved = np.flatnonzero((made.written[:, 0] == explored[0]).all(axis=1))
+    assert len(moved)
+    rest = made.x[moved, 1]
+    optimum = solve_all(system, rest, cache=False)
+    np.testing.assert_allclose(made.taught[moved, 1], optimum.controls[:, 0], atol=0.06 * system.u_scale.max())
+
+
+def test_exploration_lasts_up_to_three_steps():
+    explored = draw_exploration(get_system("double_integrator"), 2000, 0.02, 0)
+    steps = np.isfinite(explored[..., 0])
+    assert 0.03 < steps.mean() < 0.045  # two steps each time, on average
+    assert np.abs(explored[steps]).max() <= 3.0
+
+
+def test_rounding_the_states_costs_next_to_nothing(system):
+    made = demonstrate(system, sample_states(system, 100, "train"), "varied", 1, carry_state=True)
+    unrounded = simulate_feedback(system, made.trajectories.x[:, 0], made.K, decimals=2)
+    costs = [measure(trajectories).cost.mean() for trajectories in (made.trajectories, unrounded)]
+    assert costs[0] == pytest.approx(costs[1], rel=5e-3)
+
+
+def test_rollouts_saturate_controls():
+    system = get_system("double_integrator")
+    x0 = np.array([[0.4, 0.0]])
+    made = rollout(system, x0, GainTeacher(system, x0, None), np.full((3, 1, 1), 9.0))
+    assert np.all(made.written == 3.0)
+    assert np.all(made.taught < 3.0)
+
+
+# -- tokens --------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_trajectory(tokenizer, system):
+    """One token for a control, two for a component of a state; as many for the taught text as for the written one."""
+    rows, _ = make_demonstrations([system.name], 8, perturbation=0.15, reasoning="states")
+    gains = 2 * system.n * system.m
+    step = 2 * system.n + system.m
+    for row in rows:
+        ids = tokenizer(row["completion"]).input_ids
+        assert len(ids) == gains + 1 + system.horizon * (step + system.m) + 2
+        assert tokenizer.decode(ids) == row["completion"]
+    assert len(tokenize(rows, tokenizer)) == len(rows)
+
+
+@given(st.integers(-49_949, 49_949), st.integers(-500, 500))
+def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
+    text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]])
+    ids = tokenizer(format_completion([[0.0]], text)).input_ids
+    fine, coarse, u = (tokenizer.decode([i]) for i in ids[1:4])
+    assert f"{TRAJECTORY}{fine}{coarse}{u}" == text
+    assert fine.endswith("+")
+    assert float(fine[:-1]) + float(coarse[:-2]) == pytest.approx(state / 10**STATE_DECIMALS, abs=1e-9)
+    assert -0.005 <= float(fine[:-1]) < 0.005
+
+
+def test_soft_targets_stay_within_their_form(tokenizer):
+    """Fine parts have neighbours among themselves, and so has each form of a control value."""
+    forms = [{re.sub(r"-?[\d.]+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
+    assert sorted(*zip(*forms, strict=True)) == ["#", "#+", "#, ", "#; "]
+    targets = NumberTargets(tokenizer, width=0.06)
+    label = tokenizer("0.0005+0.40, 0.00").input_ids[0]
+    reached = {tokenizer.decode([i]) for i in targets._neighbours[label].tolist()}
+    assert {"0.0008+", "0.0002+"} < reached
+    assert all(text.endswith("+") for text in reached)
+
+
+def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
+    room = completion_room(tokenizer, ["van_der_pol_hard"], None)
+    system = get_system("van_der_pol_hard")
+    asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
+    assert 600 < room < tokenizer.model_max_length - asked
+
+
+# -- the constrained optimum ---------------------------------------------------------------------------------
+
+
+def test_optimal_demonstrations_keep_the_bounds_and_cost_what_the_optimum_costs(system):
+    x0 = sample_states(system, 4, "train")
+    made = demonstrate(system, x0, "optimal", carry_state=True)
+    optimum = solve_all(system, made.trajectories.x[:, 0], cache=False)
+    metrics = measure(made.trajectories)
+    assert metrics.violations.sum() == 0
+    np.testing.assert_allclose(metrics.cost, optimum.cost, rtol=0.05)
+    for row in demonstration_rows(made, "states"):
+        assert row["completion"].startswith(f"<REASONING>{TRAJECTORY}")
+
+
+def test_optimal_demonstrations_keep_a_bound_that_lqr_violates():
+    system = get_system("double_integrator_hard")
+    x0 = sample_states(system, 60, "train")
+    made = demonstrate(system, x0, "optimal")
+    assert measure(simulate_feedback(system, x0, lqr(system)[0], 2)).violations.any()
+    assert made.dropped == 0
+    assert measure(made.trajectories).violations.sum() == 0
+    assert made.K is None
+
+
+@pytest.mark.parametrize("style", ["none", "brief", "waypoints"])
+def test_optimal_demonstrations_state_no_gains(style):
+    rows, card = make_demonstrations(["double_integrator"], 6, "optimal", perturbation=0.1, reasoning=style)
+    assert card["count"] == 6
+    for row in rows:
+        assert parse_gains(row["completion"], 2, 1) is None
+        assert parse_completion(row["taught"], 50).verdict == "ok"
+    assert any(row["taught"] != row["completion"] for row in rows)
