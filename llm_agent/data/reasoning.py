@@ -20,6 +20,7 @@ __all__ = [
     "format_reasoning",
     "format_waypoints",
     "gain_names",
+    "gains_end",
     "parse_gains",
 ]
 
@@ -68,6 +69,11 @@ def format_waypoints(x: ArrayLike) -> str:
     states = np.asarray(x, dtype=np.float64)
     indices = np.unique(np.linspace(0, len(states) - 1, _SEGMENTS + 1).round().astype(int))[1:-1]
     return ", ".join(f"{value:.{DECIMALS}f}" for value in np.round(states[indices], DECIMALS).ravel() + 0.0)
+
+
+def gains_end(text: str) -> int:
+    """Where the statement of gains in a completion ends; 0 without one."""
+    return max((match.end() for match in _GAIN.finditer(text)), default=0)
 
 
 def parse_gains(text: str, n: int, m: int) -> Array | None:

@@ -1,9 +1,13 @@
-"""Samples tokens on a CPU with one random number a row.
+"""Samples tokens: only where the model is undecided, if asked to; on a CPU with one random number a row.
 
 `model.generate` samples with `torch.multinomial`. On a CPU that draws one random number for every token of the
 vocabulary in sequence, which takes nearly half of the tiny model's sampled generation (docs/performance.md). Inversion
 of the distribution function needs one random number: the sampled token is the one at which the cumulative probability
 exceeds it. The distribution is the same; the samples of a seed differ.
+
+The generation setting ``greedy_below`` is our own: tokens whose distribution has a lower entropy, in nats, are not
+sampled. A plan is a few decisions (which gains) and hundreds of computations (the next state). Sampled computations are
+errors that hide what the decisions are worth. High-entropy tokens as those that decide: Wang et al., arXiv 2506.01939.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation import MinPLogitsWarper, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-__all__ = ["InverseTransform", "sample_by_inversion"]
+__all__ = ["GreedyBelow", "InverseTransform", "sample_by_inversion"]
 
 _MARK = "draws_by_inversion"
 # Generation settings that the wrapper does not implement, with their neutral values. Any other value is left to
@@ -44,14 +48,32 @@ class InverseTransform(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens, 0.0)
 
 
+class GreedyBelow(LogitsProcessor):
+    """Leaves only the likeliest token of each distribution whose entropy is below ``threshold`` nats."""
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (B, V), in decided rows minus infinity except at their maximum."""
+        logs = torch.log_softmax(scores.float(), dim=-1)
+        decided = torch.special.entr(logs.exp()).sum(-1) < self.threshold
+        likeliest = torch.full_like(scores, -torch.inf).scatter_(1, scores.argmax(-1, keepdim=True), 0.0)
+        return torch.where(decided[:, None], likeliest, scores)
+
+
 def sample_by_inversion(model: Any) -> None:
-    """Wraps ``model.generate`` in place: where it samples on a CPU, it samples by inversion; all else is unchanged."""
+    """Wraps ``model.generate`` in place: it knows ``greedy_below``, and on a CPU it samples by inversion."""
     original = model.generate
     if hasattr(original, _MARK):
         return
 
     @functools.wraps(original)
     def generate(*args: Any, generation_config: GenerationConfig | None = None, **kwargs: Any) -> Any:
+        threshold = getattr(generation_config, "greedy_below", None)
+        if threshold and generation_config is not None and generation_config.do_sample:
+            existing = kwargs.pop("logits_processor", None) or []
+            kwargs["logits_processor"] = LogitsProcessorList([*existing, GreedyBelow(threshold)])
         if generation_config is not None and model.device.type == "cpu" and _is_supported(generation_config):
             existing = kwargs.pop("logits_processor", None) or []
             processors = [*existing, *_warpers(generation_config), InverseTransform()]

@@ -30,12 +30,17 @@ ROOM = 1024  # tokens of a completion where nothing else is said
 
 @dataclass(frozen=True)
 class Sampling:
-    """Sampling settings; the fields are those of transformers' ``GenerationConfig``."""
+    """Sampling settings: those of transformers' ``GenerationConfig``, and `llm_agent.models.sampling`'s own.
+
+    Attributes:
+        greedy_below: entropy in nats below which a token is not sampled; None samples every token.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float | None = None
+    greedy_below: float | None = None
 
     @classmethod
     def said_by(cls, config: Any) -> Sampling:

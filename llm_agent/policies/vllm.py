@@ -96,6 +96,12 @@ class VLLMPolicy:
         """As `LLMPolicy.room_for`."""
         return self.max_new_tokens or completion_room(self.tokenizer, [system.name], None)
 
+    def _decoding(self) -> dict[str, Any]:
+        settings = vars(self.sampling).copy()
+        if settings.pop("greedy_below"):
+            raise ValueError("vLLM samples every token, and this model's greedy_below does not: sample without vLLM")
+        return {**settings, "min_p": settings["min_p"] or 0.0}
+
     def act(
         self,
         prompts: str | Sequence[str],
@@ -108,7 +114,7 @@ class VLLMPolicy:
         """One completion for each prompt; the arguments are those of `LLMPolicy.act`.
 
         Raises:
-            ValueError: the engine does not start.
+            ValueError: the engine does not start, or ``sampling`` has a ``greedy_below``.
             CommandError: the engine fails while it generates.
         """
         vllm: Any = need("vllm", "vllm")
@@ -119,7 +125,7 @@ class VLLMPolicy:
         structured = None
         if pattern:
             structured = need("vllm.sampling_params", "vllm").StructuredOutputsParams(regex=pattern)
-        decoding = {"temperature": 0.0} if greedy else {**vars(self.sampling), "min_p": self.sampling.min_p or 0.0}
+        decoding = {"temperature": 0.0} if greedy else self._decoding()
         # Each request gets its own seed; with one seed, equal prompts would get equal answers.
         seeds = [None] * len(prompts) if seed is None else _seeds(seed, len(prompts))
         params = [
@@ -219,8 +225,8 @@ def check_vllm(config: GRPOConfig, needed: int) -> None:
 
     Raises:
         ImportError: vLLM is not installed.
-        ValueError: TRL does not support the installed vLLM, ``vllm_max_model_length`` is too short, or
-            ``vllm_importance_sampling_correction`` is set with truncated sampling.
+        ValueError: TRL does not support the installed vLLM, ``vllm_max_model_length`` is too short,
+            ``vllm_importance_sampling_correction`` is set with truncated sampling, or ``greedy_below`` is set.
     """
     from trl.import_utils import is_vllm_available
 
@@ -231,6 +237,11 @@ def check_vllm(config: GRPOConfig, needed: int) -> None:
         need("vllm", "vllm")
     if messages:  # TRL only warns about versions that it does not support
         raise ValueError(f"{messages[0].message}: run  {how_to_install('vllm')}")
+    if dict(config.generation_kwargs or {}).get("greedy_below"):
+        raise ValueError(
+            "vLLM samples every token, so that greedy_below has no effect: leave out --use_vllm, or give "
+            "--generation_kwargs {} and a --min_p"
+        )
     length = config.vllm_max_model_length
     if length is not None and length < needed:
         raise ValueError(

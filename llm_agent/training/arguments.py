@@ -73,9 +73,14 @@ class Job:
         """The reward version that GRPO trains on."""
         return self.args.reward_version if isinstance(self.args, GRPOArguments) else DEFAULT_VERSION
 
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How GRPO samples, and the evaluation with it."""
+        options = {**vars(self.grpo), **dict(self.grpo.generation_kwargs or {})} if self.grpo else {}
+        return {name: options.get(name, default) for name, default in vars(Sampling()).items()}
+
     def settings(self) -> dict[str, Any]:
         """The settings that run.json records: the flags, and what the evaluation needs."""
-        sampling = {name: getattr(self.grpo, name) for name in vars(Sampling())} if self.grpo else vars(Sampling())
         return {
             "kind": self.kind,
             "argv": self.argv,
@@ -86,7 +91,7 @@ class Job:
             "eval_states": self.args.eval_states,
             "eval_seed": self.args.eval_seed,
             "reward_version": self.reward_version,
-            "sampling": sampling,
+            "sampling": self.sampling,
             "load_in_4bit": self.args.load_in_4bit,
             "max_completion_length": self.grpo.max_completion_length if self.grpo else None,
         }

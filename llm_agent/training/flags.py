@@ -143,6 +143,13 @@ class GRPOArguments(RunArguments):
             "rewards of the controls from the token on, as in DeepSeekMath) or 'to_go' (return from the token on)"
         },
     )
+    sft_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "weight of the demonstrations' loss (without stated gains) that is added to GRPO's: it "
+            "keeps computations exact while GRPO changes decisions (PPO-ptx)"
+        },
+    )
     curriculum: float = field(
         default=0.0,
         metadata={"help": "share of training during which initial states grow from the origin to the whole box"},
@@ -175,6 +182,8 @@ class GRPOArguments(RunArguments):
             raise ValueError(f"--credit must be one of {', '.join(CREDITS)}, not {self.credit!r}")
         if not 0 <= self.curriculum <= 1:
             raise ValueError(f"--curriculum is a share of training, between 0 and 1, not {self.curriculum}")
+        if self.sft_weight < 0:
+            raise ValueError(f"--sft-weight must not be negative, got {self.sft_weight}")
         if self.eval_every < 0:
             raise ValueError(f"--eval-every must not be negative, got {self.eval_every}")
         if self.patience < 0:

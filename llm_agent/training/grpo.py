@@ -16,6 +16,7 @@ from control_envs.rewards import DEFAULT_VERSION
 from control_envs.utils.types import Array
 from llm_agent.models.tiny import holds_tiny
 from llm_agent.training.credit import Credit, control_advantages, control_rewards, controls_before
+from llm_agent.training.replay import Replay
 from llm_agent.training.rewards import completion_text, training_progress, variance_shares
 
 __all__ = ["ControlGRPOTrainer"]
@@ -27,12 +28,33 @@ class ControlGRPOTrainer(GRPOTrainer):
     Args:
         credit: how the reward is credited to tokens, see `llm_agent.training.credit`.
         reward_version: reward of the running score, for credit per control.
+        replay: demonstrations whose loss is added to GRPO's; None for none.
+        sft_weight: the weight of that loss.
     """
 
-    def __init__(self, *args: Any, credit: Credit = "outcome", reward_version: str = DEFAULT_VERSION, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        credit: Credit = "outcome",
+        reward_version: str = DEFAULT_VERSION,
+        replay: Replay | None = None,
+        sft_weight: float = 0.0,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
+        self._replay, self._sft_weight = replay, sft_weight
         self._credit, self._reward_version = credit, reward_version
         self._dense = holds_tiny(self.accelerator.unwrap_model(self.model))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """GRPO's loss, and the weighted loss of a batch of demonstrations."""
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self._replay is None or not model.training:
+            return loss
+        with self.accelerator.autocast():
+            replayed = self._replay.loss(model)
+        self._log_metric("replay/loss", replayed.item())
+        return loss + self._sft_weight * replayed / self.current_gradient_accumulation_steps
 
     def _calculate_rewards(self, inputs, prompts, completions, completion_ids_list):
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)

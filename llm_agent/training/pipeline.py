@@ -42,11 +42,13 @@ from llm_agent.training.held_out import HeldOut
 from llm_agent.training.parse_check import check_parse_rate
 from llm_agent.training.processes import before_phase, disconnect, is_main, locked_by_main, on_main, say
 from llm_agent.training.quiet import silence_known_warnings
+from llm_agent.training.replay import Replay
 from llm_agent.training.rewards import reward_functions
 from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
 
 EVALUATION = "evaluation"
 ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
+REPLAYED = 8  # demonstrations beside the completions of each GRPO step
 SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
 GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
 
@@ -226,6 +228,8 @@ class Pipeline:
             train_dataset=prompts,
             processing_class=tokenizer,
             peft_config=lora_config(model, args.lora_r, args.lora_alpha),
+            replay=self._replay(args, config, tokenizer) if args.sft_weight else None,
+            sft_weight=args.sft_weight,
             credit=args.credit,
             reward_version=args.reward_version,
         )
@@ -233,6 +237,23 @@ class Pipeline:
         if args.eval_every:
             trainer.add_callback(HeldOut(trainer, self.run, args.eval_every))
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
+
+    def _replay(self, args: GRPOArguments, config: GRPOConfig, tokenizer: Any) -> Replay:
+        """New demonstrations for each step: of the training split, but not those of SFT."""
+        usual = PERTURBATION if is_tiny(self.run.path / "sft") else 0.0
+        rows, _ = make_demonstrations(
+            args.systems,
+            config.max_steps * REPLAYED,
+            args.demonstrations,
+            "train",
+            derived_seed(config.seed, 2),
+            usual if args.perturbation is None else args.perturbation,
+            args.variations,
+            args.reasoning,
+            args.errors,
+            args.exploration,
+        )
+        return Replay(rows, tokenizer, REPLAYED)
 
     def _evaluate(self, title: str) -> None:
         say(title)

@@ -26,11 +26,12 @@ from llm_agent.training.processes import keeps_matrices
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["WIDTH_FRESH", "WIDTH_TRAINED", "NumberTargets", "TinySFTTrainer", "make_trainer", "tokenize"]
+__all__ = ["IGNORED", "WIDTH_FRESH", "WIDTH_TRAINED", "NumberTargets", "TinySFTTrainer", "make_trainer", "tokenize"]
 
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
+IGNORED = -100  # label of a token that is not taught
 
 
 class NumberTargets:
@@ -96,7 +97,7 @@ class TinySFTTrainer(SFTTrainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Soft cross-entropy over the completion's tokens."""
         labels = inputs["labels"][:, 1:]
-        kept = labels != -100
+        kept = labels != IGNORED
         logits = self._logits(model, inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1], kept)
         progress = self.state.global_step / max(self.state.max_steps, 1)
         losses = self._targets.loss(logits, labels[kept], progress)
@@ -142,7 +143,7 @@ def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
             )
         return {
             "input_ids": [p + a for p, a in zip(prompts, answers, strict=True)],
-            "labels": [[-100] * len(p) + t for p, t in zip(prompts, taught, strict=True)],
+            "labels": [[IGNORED] * len(p) + t for p, t in zip(prompts, taught, strict=True)],
         }
 
     return dataset.map(encode, batched=True, remove_columns=dataset.column_names, desc="tokenizing")
