@@ -237,7 +237,7 @@ def check_vllm(config: GRPOConfig, needed: int) -> None:
         need("vllm", "vllm")
     if messages:  # TRL only warns about versions that it does not support
         raise ValueError(f"{messages[0].message}: run  {how_to_install('vllm')}")
-    if dict(config.generation_kwargs or {}).get("greedy_below"):
+    if isinstance(config.generation_kwargs, dict) and config.generation_kwargs.get("greedy_below"):
         raise ValueError(
             "vLLM samples every token, so that greedy_below has no effect: leave out --use_vllm, or give "
             "--generation_kwargs {} and a --min_p"

@@ -76,8 +76,9 @@ class Job:
     @property
     def sampling(self) -> dict[str, Any]:
         """How GRPO samples, and the evaluation with it."""
-        options = {**vars(self.grpo), **dict(self.grpo.generation_kwargs or {})} if self.grpo else {}
-        return {name: options.get(name, default) for name, default in vars(Sampling()).items()}
+        options = vars(self.grpo) if self.grpo else {}
+        own = options.get("generation_kwargs") or {}
+        return {name: own.get(name, options.get(name, default)) for name, default in vars(Sampling()).items()}
 
     def settings(self) -> dict[str, Any]:
         """The settings that run.json records: the flags, and what the evaluation needs."""

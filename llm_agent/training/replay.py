@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from llm_agent.data.reasoning import gains_end
+from llm_agent.training.credit import token_starts
 from llm_agent.training.sft import IGNORED, tokenize
 
 if TYPE_CHECKING:
@@ -35,10 +37,11 @@ class Replay:
         self._size, self._padding = size, tokenizer.pad_token_id
         tokens = tokenize(rows, tokenizer)
         self._ids, self._labels = list(tokens["input_ids"]), list(tokens["labels"])
-        stated = [text[: gains_end(text)] for text in rows["taught"]]
-        for labels, ids in zip(self._labels, tokenizer(stated, add_special_tokens=False).input_ids, strict=True):
+        for labels, text in zip(self._labels, rows["taught"], strict=True):
             prompt = labels.count(IGNORED)
-            labels[prompt : prompt + len(ids)] = [IGNORED] * len(ids)
+            starts = token_starts(tokenizer, labels[prompt:-1], text)  # without the end token
+            stated = int(np.count_nonzero(starts < gains_end(text)))
+            labels[prompt : prompt + stated] = [IGNORED] * stated
         self._batches = self._endless()
 
     def _endless(self) -> Iterator[list[int]]:

@@ -6,8 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from llm_agent.models.sampling import InverseTransform, sample_by_inversion
+from llm_agent.models.sampling import GreedyBelow, InverseTransform, sample_by_inversion
 from llm_agent.models.tiny import build_tiny
+from llm_agent.policies.language_model import Sampling
 
 
 def config(**changes):
@@ -62,3 +63,24 @@ def test_all_else_is_left_alone():
     first = model.generate(prompt, generation_config=config(max_new_tokens=5))
     torch.manual_seed(1)
     assert torch.equal(model.generate(prompt, generation_config=config(max_new_tokens=5)), first)
+
+
+def test_greedy_below_samples_only_where_the_model_is_undecided():
+    undecided, decided = torch.zeros(8), torch.tensor([5.0, 0, 0, 0, 0, 0, 0, 0])
+    left = GreedyBelow(1.5)(torch.empty(0), torch.stack([undecided, decided]))
+    assert torch.equal(left[0], undecided)
+    assert left[1].isfinite().tolist() == [True] + 7 * [False]
+
+
+@pytest.mark.parametrize("inversion", [True, False])
+def test_generate_knows_greedy_below(inversion, tmp_path):
+    model, _ = build_tiny()
+    sample_by_inversion(model)
+    prompt = torch.tensor([[7, 8, 9]]).repeat(50, 1)
+    greedy = model.generate(prompt, generation_config=config(do_sample=False))
+    settings = config(greedy_below=100.0, num_beams=1 if inversion else None)
+    assert torch.equal(model.generate(prompt, generation_config=settings), greedy)
+    free = model.generate(prompt, generation_config=config(greedy_below=0.1))
+    assert len(free.unique(dim=0)) > 10
+    settings.save_pretrained(tmp_path)  # as a trained model keeps it
+    assert Sampling.said_by(transformers.GenerationConfig.from_pretrained(tmp_path)).greedy_below == 100.0
