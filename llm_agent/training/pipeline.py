@@ -196,7 +196,8 @@ class Pipeline:
         longest = max(answer_tokens(tokenizer, get_system(name), self.args.reasoning) for name in self.args.systems)
         quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, self.args.systems) + longest)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        width = WIDTH_FRESH if self.args.model == tiny_model.NAME else WIDTH_TRAINED
+        fresh = self.args.model == tiny_model.NAME and self.args.reasoning != "states"
+        width = WIDTH_FRESH if fresh else WIDTH_TRAINED
         trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
         self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
