@@ -1,9 +1,11 @@
 """What makes the tiny model learn numbers quickly: the same SFT without one component at a time.
 
-    python -m benchmarks.tiny_learning [--steps 800]
+    python -m benchmarks.tiny_learning [plans | states] [--steps N]
 
-Each row trains from scratch on the same expert demonstrations of the double integrator, and is evaluated greedily from
-the same 500 held-out initial states. About two minutes per row on two cores; `python -m benchmarks` leaves it out.
+``plans``: the double integrator, gains and controls only, expert demonstrations. ``states``: the double integrator with
+the tight speed limit, the trajectory written out, optimal demonstrations; every row trains on as many tokens. Each row
+trains from scratch and is evaluated greedily from the same 500 held-out initial states. Two to five minutes per row;
+`python -m benchmarks` leaves it out.
 """
 
 import tempfile
@@ -13,34 +15,84 @@ import numpy as np
 
 from control_envs.utils.commands import Parser
 
-VARIANTS = {
-    "as chosen": {},
-    "plain targets": {"number_width": 0.0},
-    "AdamW for all weights, at its own rate": {"muon": False, "learning_rate": 2e-3},
-    "no Fourier features": {"fourier": False},
-    "none of the three": {"number_width": 0.0, "muon": False, "learning_rate": 2e-3, "fourier": False},
+NONE_OF_THE_THREE = {"number_width": 0.0, "muon": False, "learning_rate": 2e-3, "fourier": False}
+TABLES = {
+    "plans": {
+        "system": "double_integrator",
+        "steps": 800,
+        "flags": {"demonstrations": "expert", "perturbation": 0.0},
+        "variants": {
+            "as chosen": {},
+            "plain targets": {"number_width": 0.0},
+            "AdamW for all weights, at its own rate": {"muon": False, "learning_rate": 2e-3},
+            "no Fourier features": {"fourier": False},
+            "none of the three": NONE_OF_THE_THREE,
+        },
+    },
+    "states": {
+        "system": "double_integrator_hard",
+        "steps": 1200,
+        "flags": {
+            "demonstrations": "optimal",
+            "reasoning": "states",
+            "exploration": 0.06,
+            "perturbation": 0.1,
+            "per_device_train_batch_size": 8,
+            "learning_rate": 4e-3,
+        },
+        "variants": {
+            "as chosen": {},
+            "no exploration": {"exploration": 0.0},
+            "wide soft targets (0.06)": {"number_width": 0.06},
+            "batches of 16, half as many": {"per_device_train_batch_size": 16, "learning_rate": 5e-3},
+            "no states (brief)": {
+                "reasoning": "brief",
+                "exploration": 0.0,
+                "perturbation": 0.15,
+                "per_device_train_batch_size": 32,
+                "learning_rate": 5e-3,
+                "number_width": 0.06,
+            },
+        },
+    },
 }
+OWN = ("number_width", "muon", "fourier")  # choices that are not flags
+TOKENS = {"brief": 66, "states": 316}  # of a prompt and its completion
 
 
-def train(steps, fourier=True, learning_rate=None, **choices):
+def train(table, steps, choices):
     import torch
 
     from llm_agent.data.demonstrations import make_demonstrations
     from llm_agent.models.tiny import build_tiny
     from llm_agent.training.arguments import parse
     from llm_agent.training.callbacks import PrinterCallback, ProgressCallback
-    from llm_agent.training.sft import TinySFTTrainer, tokenize
+    from llm_agent.training.sft import WIDTH_FRESH, WIDTH_STATES, TinySFTTrainer, tokenize
 
+    settings = {**table["flags"], **choices}
+    own = {name: settings.pop(name) for name in OWN if name in settings}
+    flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     with tempfile.TemporaryDirectory() as folder:
-        argv = ["--model", "tiny", "--max_steps", str(steps), "--output-dir", folder, "--save_strategy", "no"]
-        config = parse("sft", argv).sft
-        if learning_rate:
-            config.learning_rate = learning_rate
-        rows, _ = make_demonstrations(["double_integrator"], steps * config.train_batch_size, "expert")
-        model, tokenizer = build_tiny(fourier=fourier)
+        argv = ["--model", "tiny", *flags, "--output-dir", folder, "--save_strategy", "no"]
+        job = parse("sft", [*argv, "--max_steps", "1"])
+        args, size = job.args, job.sft.train_batch_size
+        if "per_device_train_batch_size" in table["flags"]:  # as many tokens as the first row
+            first = table["flags"]["per_device_train_batch_size"] * TOKENS[table["flags"]["reasoning"]]
+            steps = round(steps * first / size / TOKENS[args.reasoning])
+        config = parse("sft", [*argv, "--max_steps", str(steps)]).sft
+        rows, _ = make_demonstrations(
+            [table["system"]],
+            steps * size,
+            args.demonstrations,
+            perturbation=args.perturbation,
+            reasoning=args.reasoning,
+            exploration=args.exploration,
+        )
+        model, tokenizer = build_tiny(fourier=own.pop("fourier", True))
+        own.setdefault("number_width", WIDTH_STATES if args.reasoning == "states" else WIDTH_FRESH)
         torch.manual_seed(0)
         trainer = TinySFTTrainer(
-            model=model, args=config, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer, **choices
+            model=model, args=config, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer, **own
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)
@@ -49,15 +101,16 @@ def train(steps, fourier=True, learning_rate=None, **choices):
         return model, tokenizer, time.perf_counter() - start
 
 
-def row(name, steps, choices):
+def row(name, table, steps, choices):
     from baselines.optimum import solver as optimum
     from control_envs import format_prompt, get_system, sample_states, score_completions
     from llm_agent.policies.language_model import LLMPolicy
 
-    model, tokenizer, seconds = train(steps, **choices)
-    system = get_system("double_integrator")
+    model, tokenizer, seconds = train(table, steps, choices)
+    system = get_system(table["system"])
     x0 = sample_states(system, 500)
-    texts = LLMPolicy(model, tokenizer, max_new_tokens=64).act([format_prompt(system, x) for x in x0])
+    policy = LLMPolicy(model, tokenizer)
+    texts = policy.act([format_prompt(system, x) for x in x0], max_new_tokens=policy.room_for(system))
     scores = score_completions(system, x0, texts)
     cost = optimum.solve_all(system, x0).cost
     ratio = scores.metrics.cost / cost[scores.valid]
@@ -75,12 +128,15 @@ def main():
     datasets.disable_progress_bars()
     transformers.logging.set_verbosity_error()
     parser = Parser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=800)
-    steps = parser.parse_args().steps
-    print(f"{steps} steps of 32 expert demonstrations; greedy from 500 held-out initial states.\n")
+    parser.add_argument("table", nargs="?", choices=TABLES, default="plans")
+    parser.add_argument("--steps", type=int, help="steps of the first row (default: 800 for plans, 1200 for states)")
+    args = parser.parse_args()
+    table = TABLES[args.table]
+    steps = args.steps or table["steps"]
+    print(f"{table['system']}, {steps} steps; greedy from 500 held-out initial states.\n")
     print("| | s | parsed | success | J/J* median | mean | reward 1.3 |\n|---|---|---|---|---|---|---|")
-    for name, choices in VARIANTS.items():
-        print(row(name, steps, choices), flush=True)
+    for name, choices in table["variants"].items():
+        print(row(name, table, steps, choices), flush=True)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from llm_agent.training.processes import before_phase, disconnect, is_main, lock
 from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.replay import Replay
 from llm_agent.training.rewards import reward_functions
-from llm_agent.training.sft import WIDTH_FRESH, WIDTH_TRAINED, make_trainer
+from llm_agent.training.sft import WIDTH_FRESH, WIDTH_STATES, WIDTH_TRAINED, make_trainer
 
 EVALUATION = "evaluation"
 ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
@@ -196,8 +196,8 @@ class Pipeline:
         longest = max(answer_tokens(tokenizer, get_system(name), self.args.reasoning) for name in self.args.systems)
         quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, self.args.systems) + longest)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        fresh = self.args.model == tiny_model.NAME and self.args.reasoning != "states"
-        width = WIDTH_FRESH if fresh else WIDTH_TRAINED
+        fresh = WIDTH_STATES if self.args.reasoning == "states" else WIDTH_FRESH
+        width = fresh if self.args.model == tiny_model.NAME else WIDTH_TRAINED
         trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
         self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 

@@ -26,11 +26,21 @@ from llm_agent.training.processes import keeps_matrices
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["IGNORED", "WIDTH_FRESH", "WIDTH_TRAINED", "NumberTargets", "TinySFTTrainer", "make_trainer", "tokenize"]
+__all__ = [
+    "IGNORED",
+    "WIDTH_FRESH",
+    "WIDTH_STATES",
+    "WIDTH_TRAINED",
+    "NumberTargets",
+    "TinySFTTrainer",
+    "make_trainer",
+    "tokenize",
+]
 
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
-# learn again; without soft targets, it does not learn rare controls (docs/findings.md).
-WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
+# learn again; without soft targets, it does not learn rare controls (docs/findings.md). States have to be exact, and
+# narrow targets teach them sooner (docs/tiny_model.md).
+WIDTH_FRESH, WIDTH_TRAINED, WIDTH_STATES = 0.06, 0.02, 0.02
 IGNORED = -100  # label of a token that is not taught
 
 
