@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BASE", "PROVENANCE", "SHIPPED", "find", "record_of", "shipped"]
+__all__ = ["BASE", "PROVENANCE", "SHIPPED", "UNIVERSAL", "find", "record_of", "shipped"]
 
 SHIPPED = Path(__file__).parent / "weights"
 BASE = "tiny-base"
+UNIVERSAL = "tiny-universal"  # trained on every plant
 PROVENANCE = "provenance.json"
 
 

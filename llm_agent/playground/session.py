@@ -16,7 +16,7 @@ from baselines.controllers.policy import Policy
 from baselines.controllers.text import TextPolicy
 from baselines.evaluation.results import Result, evaluate
 from baselines.optimum.solver import Optimum, solve
-from control_envs import System, format_prompt, parse_completion, simulate
+from control_envs import SYSTEMS, System, format_prompt, parse_completion, simulate
 from control_envs.envs import checked_x0
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS
 from control_envs.utils.commands import CommandError
@@ -70,10 +70,9 @@ class Problem:
 
 
 def shipped_for(system: System) -> str:
-    """The shipped model trained on a plant, or on the easier version that its name begins with; else the base model."""
-    plant = system.name.replace("_", "-")
-    matching = [name for name in shipped.shipped() if plant.startswith(name.removeprefix("tiny-"))]
-    return max(matching, key=len, default=shipped.BASE)
+    """The shipped model trained on this plant alone, or else the one trained on every plant."""
+    own = f"tiny-{system.name.replace('_', '-')}"
+    return own if own in shipped.shipped() else shipped.UNIVERSAL
 
 
 class Session:
@@ -96,7 +95,7 @@ class Session:
 
     def made_for(self, system: System) -> bool:
         """Whether the plant's model was trained on this plant; True for a model that was chosen by name."""
-        return self._model is not None or shipped_for(system) == f"tiny-{system.name.replace('_', '-')}"
+        return self._model is not None or system.name in SYSTEMS
 
     def policy(self, system: System) -> Streaming:
         """The plant's model, loaded once.

@@ -270,8 +270,8 @@ def test_a_real_server_serves_a_shipped_model(tmp_path):
     from llm_agent.models.shipped import SHIPPED
     from llm_agent.policy import LLMPolicy
 
-    folder = tmp_path / "tiny-universal"
-    shutil.copytree(SHIPPED / "tiny-universal", folder)  # which has no chat template
+    folder = tmp_path / "tiny-double-integrator"
+    shutil.copytree(SHIPPED / "tiny-double-integrator", folder)  # which has no chat template
     (folder / "chat_template.jinja").write_text("{% for message in messages %}{{ message.content }}{% endfor %}")
     system = get_system("double_integrator")
     prompts = [format_prompt(system, x) for x in sample_states(system, 3)]
@@ -293,7 +293,7 @@ def test_a_real_server_serves_a_shipped_model(tmp_path):
     finally:
         server.terminate()
         server.wait()
-    assert answers == LLMPolicy.from_pretrained("tiny-universal").act(prompts)
+    assert answers == LLMPolicy.from_pretrained("tiny-double-integrator").act(prompts)
     assert asked.tokens["completion"] > 0
 
 

@@ -26,7 +26,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from llm_agent import play
-from llm_agent.models.shipped import BASE, shipped
+from llm_agent.models.shipped import UNIVERSAL, shipped
 from llm_agent.playground.server import build_app, listen
 from llm_agent.playground.session import Problem, Session, plan_so_far, shipped_for
 
@@ -133,8 +133,8 @@ def test_a_plan_as_far_as_it_is_written():
 
 
 def test_each_plant_is_answered_by_the_model_made_for_it_if_one_ships(system):
-    own = f"tiny-{system.name.removesuffix('_hard')}".replace("_", "-")
-    assert shipped_for(system) == (own if own in shipped() else BASE)
+    own = f"tiny-{system.name.replace('_', '-')}"
+    assert shipped_for(system) == (own if own in shipped() else UNIVERSAL)
 
 
 @pytest.mark.parametrize("x0", [(0.4,), (2.0, 0.0), (float("nan"), 0.0)])

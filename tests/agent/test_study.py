@@ -9,7 +9,7 @@ from refusing import refusal
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from control_envs import format_prompt, get_system
+from control_envs import format_prompt, get_system, measure, parse_completion, sample_states, simulate
 from llm_agent import study, train_sft
 from llm_agent.models import shipped, shipping
 from llm_agent.policies.language_model import LLMPolicy
@@ -102,3 +102,14 @@ def test_shipped_models_answer(name):
     prompt = format_prompt(get_system("double_integrator"), [0.4, -0.2])
     assert "</CONTROLS>" in policy.act(prompt)[0]
     assert policy.model.dtype == torch.float32
+
+
+def test_the_universal_model_controls_every_plant(system):
+    """From most of ten held-out initial states; a model that was not trained on a plant controls none."""
+    policy = LLMPolicy.from_pretrained(shipped.UNIVERSAL)
+    x0 = sample_states(system, 10)
+    texts = policy.act([format_prompt(system, x) for x in x0], max_new_tokens=policy.room_for(system))
+    plans = [parse_completion(text, system.horizon, system.m) for text in texts]
+    assert all(plan.verdict == "ok" for plan in plans)
+    controls = system.saturate(np.stack([plan.controls for plan in plans]))
+    assert measure(simulate(system, x0, controls)).success.sum() >= 8
