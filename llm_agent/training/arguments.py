@@ -77,7 +77,8 @@ class Job:
     def sampling(self) -> dict[str, Any]:
         """How GRPO samples, and the evaluation with it."""
         options = vars(self.grpo) if self.grpo else {}
-        own = options.get("generation_kwargs") or {}
+        given = options.get("generation_kwargs")
+        own = given if isinstance(given, dict) else {}
         return {name: own.get(name, options.get(name, default)) for name, default in vars(Sampling()).items()}
 
     def settings(self) -> dict[str, Any]:

@@ -85,10 +85,17 @@ def check_options(config: Any, phase: str, rewards: Sequence[str] = ()) -> None:
         raise ValueError("--resume_from_checkpoint is not used: continue a run with --resume --output-dir RUN")
     if config.hub_token:
         raise ValueError("--hub_token would be written into the run's files: set the variable HF_TOKEN instead")
+    _check_greedy_below(getattr(config, "generation_kwargs", None))
     _check_scheduler(config)
     _check_monitors(config.report_to or [])
     if config.push_to_hub:
         _check_hub()
+
+
+def _check_greedy_below(generation: Any) -> None:
+    value = generation.get("greedy_below") if isinstance(generation, dict) else None
+    if value is not None and not (isinstance(value, int | float) and value > 0):
+        raise ValueError(f"greedy_below in --generation_kwargs is an entropy in nats, such as 2.5, not {value!r}")
 
 
 def _choices(field: Field) -> Collection[str]:

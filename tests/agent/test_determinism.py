@@ -46,6 +46,8 @@ if __name__ == "__main__":
                 add(*[np.asarray(s) if not text else str(s) for s in (*seen, *observed)], rewards)
                 envs.close()
     rows, _ = make_demonstrations(list(SYSTEMS), 40, "varied", perturbation=0.15, variations=0.3)
+    states, _ = make_demonstrations(list(SYSTEMS), 12, "optimal", reasoning="states", exploration=0.1)
+    rows = [*rows, *states]
     prompts = make_prompts(list(SYSTEMS), 40, curriculum=0.5)
     for row in [*rows, *prompts]:
         add(*[str(row[key]) for key in sorted(row)])
