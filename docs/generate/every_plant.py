@@ -13,16 +13,19 @@ HEAD = ["plant", "success %", "LQR's", "J/J* median", "LQR's", "reward 1.3", "LQ
 
 
 def measured(policies, name, measure):
+    """One measure of one policy."""
     return policies[name]["measures"][measure]
 
 
 def reward(policies, name):
+    """A policy's mean reward and its interval."""
     found = measured(policies, name, "reward_1.3")
     low, high = found["interval"]
     return f"{found['mean']:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def row(plant, report, model="SFT greedy"):
+    """One plant's cells."""
     policies = report["policies"]
     pairs = [
         [f"{100 * measured(policies, name, 'success')['mean']:.1f}" for name in (model, "LQR")],
@@ -33,10 +36,11 @@ def row(plant, report, model="SFT greedy"):
 
 
 def main(name):
+    """Prints what made the model, and the table."""
     record = json.loads((SHIPPED / name / PROVENANCE).read_text())
     minutes = sum(phase["seconds"] for phase in record["phases"].values()) / 60
     states = next(iter(record["evaluation"].values()))["states"]["count"]
-    print(f"`{record['command']}`: {minutes:.0f} minutes. {states} held-out initial states each, one greedy plan from each.\n")
+    print(f"`{record['command']}` took {minutes:.0f} minutes. One greedy plan from each of {states} held-out initial states.\n")
     print(table(HEAD, [row(plant, report) for plant, report in record["evaluation"].items()]))
 
 

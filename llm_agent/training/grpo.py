@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,24 +77,6 @@ class ControlGRPOTrainer(GRPOTrainer):
         self._log_metric("groups/without_signal", float((spread == 0).mean()))
         self._log_metric("groups/reward_min", float(whole.min()))
         self._log_metric("groups/reward_max", float(whole.max()))
-
-    def _generate_single_turn(self, *args, **kwargs):
-        with self._without_autocast():
-            return super()._generate_single_turn(*args, **kwargs)
-
-    @contextmanager
-    def _without_autocast(self) -> Iterator[None]:
-        """The tiny model generates in float32, as in evaluation: autocast would convert all weights for each token.
-
-        accelerate replaces the model's forward by one that autocasts; a static cache could not hold its mixed types.
-        """
-        attributes = vars(self.accelerator.unwrap_model(self.model))
-        autocasting = attributes.pop("forward", None) if self._dense else None
-        try:
-            yield
-        finally:
-            if autocasting is not None:
-                attributes["forward"] = autocasting
 
     def _generate_and_score_completions(self, inputs):
         batch = super()._generate_and_score_completions(inputs)
