@@ -40,7 +40,7 @@ def main(name):
     record = json.loads((SHIPPED / name / PROVENANCE).read_text())
     minutes = sum(phase["seconds"] for phase in record["phases"].values()) / 60
     states = next(iter(record["evaluation"].values()))["states"]["count"]
-    print(f"`{record['command']}` took {minutes:.0f} minutes. One greedy plan from each of {states} held-out initial states.\n")
+    print(f"`{record['command']}` took {minutes:.0f} minutes. One greedy plan from each of {states} held-out states.\n")
     print(table(HEAD, [row(plant, report) for plant, report in record["evaluation"].items()]))
 
 
