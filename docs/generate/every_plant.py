@@ -36,11 +36,12 @@ def row(plant, report, model="SFT greedy"):
 
 
 def main(name):
-    """Prints what made the model, and the table."""
+    """Prints what the model cost, and the table."""
     record = json.loads((SHIPPED / name / PROVENANCE).read_text())
     minutes = sum(phase["seconds"] for phase in record["phases"].values()) / 60
     states = next(iter(record["evaluation"].values()))["states"]["count"]
-    print(f"`{record['command']}` took {minutes:.0f} minutes. One greedy plan from each of {states} held-out states.\n")
+    machine = f"{record['machine']['threads']} of {record['machine']['cores']} cores"
+    print(f"Trained in {minutes:.0f} minutes on {machine}. One greedy plan from each of {states} held-out states.\n")
     print(table(HEAD, [row(plant, report) for plant, report in record["evaluation"].items()]))
 
 
