@@ -168,7 +168,7 @@ def test_a_fuzzer_finds_nothing(tmp_path):
     for i, seed in enumerate(("0.10, -1.20, 3.00", "1,2;3,4;5e1,nan", GOOD)):
         (tmp_path / str(i)).write_text(seed)
     script = Path(__file__).with_name("fuzz_parser.py")
-    # On Linux a process inherits the peak of its parent's memory, and a test process may need more than libFuzzer's 2 GB.
+    # A process inherits its parent's peak memory, and a test process may need more than libFuzzer's limit of 2 GB.
     flags = ["-max_total_time=20", "-rss_limit_mb=8192"]
     done = subprocess.run([sys.executable, script, *flags, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
