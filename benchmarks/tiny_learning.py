@@ -15,7 +15,6 @@ import numpy as np
 
 from control_envs.utils.commands import Parser
 
-NONE_OF_THE_THREE = {"number_width": 0.0, "muon": False, "learning_rate": 2e-3, "fourier": False}
 TABLES = {
     "plans": {
         "system": "double_integrator",
@@ -26,7 +25,7 @@ TABLES = {
             "plain targets": {"number_width": 0.0},
             "AdamW for all weights, at its own rate": {"muon": False, "learning_rate": 2e-3},
             "no Fourier features": {"fourier": False},
-            "none of the three": NONE_OF_THE_THREE,
+            "none of the three": {"number_width": 0.0, "muon": False, "learning_rate": 2e-3, "fourier": False},
         },
     },
     "states": {
@@ -57,7 +56,6 @@ TABLES = {
     },
 }
 OWN = ("number_width", "muon", "fourier")  # choices that are not flags
-TOKENS = {"brief": 66, "states": 316}  # of a prompt and its completion
 
 
 def train(table, steps, choices):
@@ -65,31 +63,32 @@ def train(table, steps, choices):
 
     from llm_agent.data.demonstrations import make_demonstrations
     from llm_agent.models.tiny import build_tiny
+    from llm_agent.studies.definitions import TOKENS
     from llm_agent.training.arguments import parse
     from llm_agent.training.callbacks import PrinterCallback, ProgressCallback
-    from llm_agent.training.sft import WIDTH_FRESH, WIDTH_STATES, TinySFTTrainer, tokenize
+    from llm_agent.training.sft import TinySFTTrainer, soft_width, tokenize
 
     settings = {**table["flags"], **choices}
     own = {name: settings.pop(name) for name in OWN if name in settings}
     flags = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
     with tempfile.TemporaryDirectory() as folder:
         argv = ["--model", "tiny", *flags, "--output-dir", folder, "--save_strategy", "no"]
-        job = parse("sft", [*argv, "--max_steps", "1"])
-        args, size = job.args, job.sft.train_batch_size
-        if "per_device_train_batch_size" in table["flags"]:  # as many tokens as the first row
-            first = table["flags"]["per_device_train_batch_size"] * TOKENS[table["flags"]["reasoning"]]
-            steps = round(steps * first / size / TOKENS[args.reasoning])
-        config = parse("sft", [*argv, "--max_steps", str(steps)]).sft
+        job = parse("sft", [*argv, "--max_steps", str(steps)])
+        args, config = job.args, job.sft
+        # As many tokens as the table's first row.
+        size, first = config.train_batch_size, table["flags"]
+        tokens = first.get("per_device_train_batch_size", size) * TOKENS[first.get("reasoning", args.reasoning)]
+        config.max_steps = round(steps * tokens / size / TOKENS[args.reasoning])
         rows, _ = make_demonstrations(
             [table["system"]],
-            steps * size,
+            config.max_steps * size,
             args.demonstrations,
             perturbation=args.perturbation,
             reasoning=args.reasoning,
             exploration=args.exploration,
         )
         model, tokenizer = build_tiny(fourier=own.pop("fourier", True))
-        own.setdefault("number_width", WIDTH_STATES if args.reasoning == "states" else WIDTH_FRESH)
+        own.setdefault("number_width", soft_width(True, args.reasoning))
         torch.manual_seed(0)
         trainer = TinySFTTrainer(
             model=model, args=config, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer, **own

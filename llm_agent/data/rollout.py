@@ -54,27 +54,26 @@ def rollout(
         decimals: continue from states rounded to this many decimals, as reasoning writes them.
     """
     x, states, controls, targets = x0, [], [], []
+    box = with_margin(system).x_bounds
     for k, error in enumerate(errors):
         states.append(x if decimals is None else np.round(x, decimals))
         targets.append(np.round(system.saturate(teacher(k, states[-1])), DECIMALS))
         u = np.round(system.saturate(targets[-1] + error), DECIMALS)
         if exploration is not None:
             rows = np.flatnonzero(np.isfinite(exploration[k]).all(axis=1))
-            rows = rows[_explores(system, teacher, rows, k, states[-1][rows], exploration[k, rows])]
+            rows = rows[_goes_on(teacher, rows, k + 1, system.step(states[-1][rows], exploration[k, rows]), box)]
             u[rows] = exploration[k, rows]
         controls.append(u)
         x = system.step(states[-1], u)
     return Rollout(np.stack(states, axis=1), np.stack(controls, axis=1), np.stack(targets, axis=1))
 
 
-def _explores(system: System, teacher: Teacher, rows: np.ndarray, k: int, x: Array, u: Array) -> np.ndarray:
-    """Where controls u (rows, m) in states x (rows, n) lead to a state from which the teacher can go on."""
-    after, box = system.step(x, u), with_margin(system).x_bounds
-    inside = np.flatnonzero(np.all((after > box[:, 0]) & (after < box[:, 1]), axis=1))
-    explores = np.zeros(len(rows), dtype=bool)
-    if len(inside):
-        explores[inside] = teacher.restart(rows[inside], k + 1, after[inside])
-    return explores
+def _goes_on(teacher: Teacher, rows: np.ndarray, k: int, x: Array, box: Array) -> np.ndarray:
+    """Where the states x (rows, n) at step k are inside the box (n, 2) and the teacher can go on from them."""
+    inside = np.all((x > box[:, 0]) & (x < box[:, 1]), axis=1)
+    if inside.any():
+        inside[inside] = teacher.restart(rows[inside], k, x[inside])
+    return inside
 
 
 def draw_errors(system: System, count: int, size: float, seed: int) -> Array:

@@ -15,7 +15,14 @@ from llm_agent.models.tokenizer import writes_states
 if TYPE_CHECKING:
     from llm_agent.models.loading import Tokenizer
 
-__all__ = ["answer_tokens", "check_max_length", "check_spelling", "completion_room", "prompt_tokens"]
+__all__ = [
+    "answer_tokens",
+    "check_max_length",
+    "check_spelling",
+    "completion_room",
+    "demonstration_tokens",
+    "prompt_tokens",
+]
 
 
 def check_spelling(tokenizer: Tokenizer, systems: list[str]) -> None:
@@ -46,8 +53,7 @@ def check_max_length(tokenizer: Tokenizer, systems: list[str], reasoning: Reason
     """
     if given is None:
         return
-    needed = prompt_tokens(tokenizer, systems)
-    needed += max(answer_tokens(tokenizer, system, reasoning) for system in map(get_system, systems))
+    needed = demonstration_tokens(tokenizer, systems, reasoning)
     if given < needed:
         raise ValueError(
             f"--max_length {given} would cut demonstrations of up to {needed} tokens: give {needed} or more (SFT phase)"
@@ -73,6 +79,12 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
         )
     longest: Reasoning = "states" if writes_states(tokenizer) else "waypoints"
     return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
+
+
+def demonstration_tokens(tokenizer: Tokenizer, systems: Sequence[str], reasoning: Reasoning) -> int:
+    """Tokens of a long ordinary demonstration of the plants: the longest prompt and the longest answer."""
+    answers = (answer_tokens(tokenizer, system, reasoning) for system in map(get_system, systems))
+    return prompt_tokens(tokenizer, systems) + max(answers)
 
 
 def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:

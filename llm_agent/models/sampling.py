@@ -70,15 +70,15 @@ def sample_by_inversion(model: Any) -> None:
 
     @functools.wraps(original)
     def generate(*args: Any, generation_config: GenerationConfig | None = None, **kwargs: Any) -> Any:
-        threshold = getattr(generation_config, "greedy_below", None)
-        if threshold and generation_config is not None and generation_config.do_sample:
-            existing = kwargs.pop("logits_processor", None) or []
-            kwargs["logits_processor"] = LogitsProcessorList([*existing, GreedyBelow(threshold)])
-        if generation_config is not None and model.device.type == "cpu" and _is_supported(generation_config):
-            existing = kwargs.pop("logits_processor", None) or []
-            processors = [*existing, *_warpers(generation_config), InverseTransform()]
+        processors = [*(kwargs.pop("logits_processor", None) or [])]
+        if generation_config is not None and generation_config.do_sample:
+            if threshold := getattr(generation_config, "greedy_below", None):
+                processors.append(GreedyBelow(threshold))
+            if model.device.type == "cpu" and _is_supported(generation_config):
+                processors += [*_warpers(generation_config), InverseTransform()]
+                generation_config = _greedy(generation_config)
+        if processors:
             kwargs["logits_processor"] = LogitsProcessorList(processors)
-            generation_config = _greedy(generation_config)
         return original(*args, generation_config=generation_config, **kwargs)
 
     setattr(generate, _MARK, True)

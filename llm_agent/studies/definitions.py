@@ -9,13 +9,13 @@ from control_envs import REWARDS
 from llm_agent.data.reasoning import REASONINGS
 from llm_agent.training.credit import CREDITS
 
-__all__ = ["STUDIES", "Options", "Study", "Variant"]
+__all__ = ["STUDIES", "TOKENS", "Options", "Study", "Variant"]
 
-ALL_TOKENS = ["--top_entropy_quantile", "1.0"]
+ALLTOKENS = ["--top_entropy_quantile", "1.0"]
 PLAIN_ADAM = ["--adam_epsilon", "1e-8"]
 SFT_STEPS, GRPO_STEPS = 500, 200  # in the presets for a pretrained tiny model
 # Tokens of a prompt and its completion with each style of reasoning. Compute is steps times tokens.
-_TOKENS = {"none": 62, "brief": 66, "waypoints": 86, "states": 316}
+TOKENS = {"none": 62, "brief": 66, "waypoints": 86, "states": 316}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _rewards(options: Options) -> list[Variant]:
 
 def _credit(options: Options) -> list[Variant]:
     decision = {f"{credit}, decision": ["--credit", credit] for credit in CREDITS}
-    rate = [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "3e-5"]
+    rate = [*ALLTOKENS, *PLAIN_ADAM, "--learning_rate", "3e-5"]
     return _each(options, {**decision, **{f"{c}, all tokens": ["--credit", c, *rate] for c in CREDITS}})
 
 
@@ -110,8 +110,8 @@ def _choices(options: Options) -> list[Variant]:
         options,
         {
             "as chosen": [],
-            "all tokens": ALL_TOKENS,
-            "all tokens, plain Adam, lr 1e-4": [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "1e-4"],
+            "all tokens": ALLTOKENS,
+            "all tokens, plain Adam, lr 1e-4": [*ALLTOKENS, *PLAIN_ADAM, "--learning_rate", "1e-4"],
             "plain Adam, lr 3e-4": [*PLAIN_ADAM, "--learning_rate", "3e-4"],
             "lr times 3": ["--learning_rate", "3e-3"],
             "min_p 0.05": ["--min_p", "0.05"],
@@ -142,7 +142,7 @@ def _transfer(options: Options) -> list[Variant]:
 
 def _zero_shot(options: Options) -> list[Variant]:
     # An untrained model has to learn the format, which is in every token and not only in those of the gains.
-    whole = [*ALL_TOKENS, *PLAIN_ADAM, "--learning_rate", "1e-3", "--min_p", "0", "--patience", "0"]
+    whole = [*ALLTOKENS, *PLAIN_ADAM, "--learning_rate", "1e-3", "--min_p", "0", "--patience", "0"]
     models = {"pretrained": [options.start], "fresh": ["tiny", *whole]}
     return [
         Variant(f"{s}-{name}", ["--system", s, "--zero-shot", *options.limit, "--model", *model])
@@ -155,7 +155,7 @@ def _reasoning(options: Options) -> list[Variant]:
     steps, found = options.steps or 1500, []
     for system in options.systems:
         for style in REASONINGS:
-            share = str(round(steps * _TOKENS["brief"] / _TOKENS[style]))
+            share = str(round(steps * TOKENS["brief"] / TOKENS[style]))
             flags = ["--system", system, "--model", "tiny", "--reasoning", style, "--max_steps", share]
             # LQR only: with random gains, a model that does not state them could only learn the average plan.
             found.append(Variant(f"{system}-{style}", [*flags, "--demonstrations", "expert"], "sft"))

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from transformers import TrainerCallback
 from trl import GRPOConfig, SFTConfig
 
-from control_envs import get_system
 from control_envs.utils.commands import guarded
 from control_envs.utils.files import write_json
 from control_envs.utils.optional import need
@@ -26,7 +25,13 @@ from llm_agent.data.parquet import write_parquet
 from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import messages
-from llm_agent.models.lengths import answer_tokens, check_max_length, check_spelling, completion_room, prompt_tokens
+from llm_agent.models.lengths import (
+    check_max_length,
+    check_spelling,
+    completion_room,
+    demonstration_tokens,
+    prompt_tokens,
+)
 from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
@@ -44,7 +49,7 @@ from llm_agent.training.processes import before_phase, disconnect, is_main, lock
 from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.replay import Replay
 from llm_agent.training.rewards import reward_functions
-from llm_agent.training.sft import WIDTH_FRESH, WIDTH_STATES, WIDTH_TRAINED, make_trainer
+from llm_agent.training.sft import make_trainer, soft_width
 
 EVALUATION = "evaluation"
 ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
@@ -169,21 +174,8 @@ class Pipeline:
     def _data(self, config: SFTConfig, title: str) -> None:
         count = self.args.demonstration_count or _examples_seen(config)
         say(f"{title}: {count} {self.args.demonstrations} demonstrations")
-        usual = PERTURBATION if is_tiny(self.args.model) else 0.0
         with tqdm(total=count, desc=title, unit="demo", dynamic_ncols=True, leave=False) as bar:
-            rows, card = make_demonstrations(
-                self.args.systems,
-                count,
-                self.args.demonstrations,
-                "train",
-                config.seed,
-                usual if self.args.perturbation is None else self.args.perturbation,
-                self.args.variations,
-                self.args.reasoning,
-                self.args.errors,
-                self.args.exploration,
-                bar.update,
-            )
+            rows, card = self._demonstrations(self.args.model, count, config.seed, bar.update)
         folder = self.run.path / "data"
         folder.mkdir(exist_ok=True)
         write_parquet(folder / "demonstrations.parquet", rows.to_parquet)
@@ -193,11 +185,10 @@ class Pipeline:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
-        longest = max(answer_tokens(tokenizer, get_system(name), self.args.reasoning) for name in self.args.systems)
-        quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, self.args.systems) + longest)
+        longest = demonstration_tokens(tokenizer, self.args.systems, self.args.reasoning)
+        quicken(model, bool(config.bf16), config.use_cpu, longest)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        fresh = WIDTH_STATES if self.args.reasoning == "states" else WIDTH_FRESH
-        width = fresh if self.args.model == tiny_model.NAME else WIDTH_TRAINED
+        width = soft_width(self.args.model == tiny_model.NAME, self.args.reasoning)
         trainer = make_trainer(model, tokenizer, rows, config, adapter, width)
         self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
@@ -229,7 +220,7 @@ class Pipeline:
             train_dataset=prompts,
             processing_class=tokenizer,
             peft_config=lora_config(model, args.lora_r, args.lora_alpha),
-            replay=self._replay(args, config, tokenizer) if args.sft_weight else None,
+            replay=self._replay(config, tokenizer) if args.sft_weight else None,
             sft_weight=args.sft_weight,
             credit=args.credit,
             reward_version=args.reward_version,
@@ -239,21 +230,10 @@ class Pipeline:
             trainer.add_callback(HeldOut(trainer, self.run, args.eval_every))
         self._train(trainer, tokenizer, "grpo", title, GRPO_SHOWN)
 
-    def _replay(self, args: GRPOArguments, config: GRPOConfig, tokenizer: Any) -> Replay:
+    def _replay(self, config: GRPOConfig, tokenizer: Any) -> Replay:
         """New demonstrations for each step: of the training split, but not those of SFT."""
-        usual = PERTURBATION if is_tiny(self.run.path / "sft") else 0.0
-        rows, _ = make_demonstrations(
-            args.systems,
-            config.max_steps * REPLAYED,
-            args.demonstrations,
-            "train",
-            derived_seed(config.seed, 2),
-            usual if args.perturbation is None else args.perturbation,
-            args.variations,
-            args.reasoning,
-            args.errors,
-            args.exploration,
-        )
+        seed = derived_seed(config.seed, 2)
+        rows, _ = self._demonstrations(self.run.path / "sft", config.max_steps * REPLAYED, seed)
         return Replay(rows, tokenizer, REPLAYED)
 
     def _evaluate(self, title: str) -> None:
@@ -261,6 +241,25 @@ class Pipeline:
         evaluate_run(self.run)
 
     # -- parts ---------------------------------------------------------------------------------------------
+
+    def _demonstrations(
+        self, model: str | Path, count: int, seed: int, progress: Callable[[int], Any] | None = None
+    ) -> tuple[Dataset, dict[str, Any]]:
+        """Demonstrations of the training split as the flags want them, for a model that learns from them."""
+        usual = PERTURBATION if is_tiny(model) else 0.0
+        return make_demonstrations(
+            self.args.systems,
+            count,
+            self.args.demonstrations,
+            "train",
+            seed,
+            usual if self.args.perturbation is None else self.args.perturbation,
+            self.args.variations,
+            self.args.reasoning,
+            self.args.errors,
+            self.args.exploration,
+            progress,
+        )
 
     def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
         """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""

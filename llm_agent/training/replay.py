@@ -7,7 +7,7 @@ al., arXiv 2203.02155, equation 2). The gains that a demonstration states are le
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,17 +42,14 @@ class Replay:
             starts = token_starts(tokenizer, labels[prompt:-1], text)  # without the end token
             stated = int(np.count_nonzero(starts < gains_end(text)))
             labels[prompt : prompt + stated] = [IGNORED] * stated
-        self._batches = self._endless()
+        self._order = cycle(range(len(self._ids)))
 
-    def _endless(self) -> Iterator[list[int]]:
-        start = 0
-        while True:
-            yield [(start + i) % len(self._ids) for i in range(self._size)]
-            start += self._size
+    def _batch(self) -> list[int]:
+        return list(islice(self._order, self._size))
 
     def loss(self, model: Any) -> torch.Tensor:
         """The mean cross-entropy of the next batch."""
-        chosen = next(self._batches)
+        chosen = self._batch()
         ids = self._padded([self._ids[i] for i in chosen], self._padding, model.device)
         labels = self._padded([self._labels[i] for i in chosen], IGNORED, model.device)
         # Padding stands on the right, where causal attention from the texts does not reach.

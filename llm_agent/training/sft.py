@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from control_envs.text import DECIMALS
+from llm_agent.data.reasoning import Reasoning
 from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
 from llm_agent.models.tokenizer import number_families
@@ -29,19 +30,26 @@ if TYPE_CHECKING:
 __all__ = [
     "IGNORED",
     "WIDTH_FRESH",
-    "WIDTH_STATES",
     "WIDTH_TRAINED",
     "NumberTargets",
     "TinySFTTrainer",
     "make_trainer",
+    "soft_width",
     "tokenize",
 ]
 
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
-# learn again; without soft targets, it does not learn rare controls (docs/findings.md). States have to be exact, and
-# narrow targets teach them sooner (docs/tiny_model.md).
-WIDTH_FRESH, WIDTH_TRAINED, WIDTH_STATES = 0.06, 0.02, 0.02
+# learn again; without soft targets, it does not learn rare controls (docs/findings.md).
+WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 IGNORED = -100  # label of a token that is not taught
+
+
+def soft_width(fresh: bool, reasoning: Reasoning) -> float:
+    """The initial width of soft targets for a fresh or a pretrained model.
+
+    Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
+    """
+    return WIDTH_FRESH if fresh and reasoning != "states" else WIDTH_TRAINED
 
 
 class NumberTargets:

@@ -33,7 +33,7 @@ def test_everything_but_the_gains_is_taught(tiny, style, system):
 def test_batches_never_end(tiny):
     rows, _ = make_demonstrations(["double_integrator"], 3)
     replay = Replay(rows, tiny[1], 2)
-    assert [next(replay._batches) for _ in range(3)] == [[0, 1], [2, 0], [1, 2]]
+    assert [replay._batch() for _ in range(3)] == [[0, 1], [2, 0], [1, 2]]
 
 
 def test_grpo_learns_from_replayed_demonstrations(tmp_path):
