@@ -109,7 +109,12 @@ class TinySFTTrainer(SFTTrainer):
             return super().create_optimizer(model)
         if self.optimizer is None:
             assert isinstance(self.model, torch.nn.Module)
-            self.optimizer = MuonAdamW(self.model, lr=self.args.learning_rate, weight_decay=self.args.weight_decay)
+            self.optimizer = MuonAdamW(
+                self.model,
+                lr=self.args.learning_rate,
+                weight_decay=self.args.weight_decay,
+                dtype=torch.bfloat16 if self.args.bf16 else torch.float32,
+            )
         return self.optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):

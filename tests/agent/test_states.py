@@ -14,11 +14,19 @@ pytest.importorskip("trl")
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
+from control_envs.dynamics.riccati import physical_problem
 from llm_agent.data.demonstrations import KINDS, demonstrate, demonstration_rows, make_demonstrations
 from llm_agent.data.reasoning import parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
-from llm_agent.data.trajectory_text import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory
+from llm_agent.data.trajectory_text import (
+    STATE_DECIMALS,
+    TRAJECTORY,
+    format_trajectory,
+    nonlinear_components,
+    parse_trajectory,
+    remainder,
+)
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.tokenizer import build_tokenizer, number_families
 from llm_agent.training.sft import NumberTargets, tokenize
@@ -34,17 +42,19 @@ def tokenizer():
 
 @st.composite
 def trajectories(draw):
-    """States (N, n) and controls (N, m) of any plant, on their grids."""
-    n, m, steps = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 130))
-    x = draw(arrays(np.int64, (steps, n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
-    u = draw(arrays(np.int64, (steps, m), elements=st.integers(-1_500, 1_500))) / 100
-    return x, u
+    """A plant, and states (N, n), controls (N, m) and remainders (N, q) of its size, on their grids."""
+    system, steps = draw(st.sampled_from(list(SYSTEMS.values()))), draw(st.integers(1, 130))
+    q = len(nonlinear_components(system))
+    x = draw(arrays(np.int64, (steps, system.n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
+    u = draw(arrays(np.int64, (steps, system.m), elements=st.integers(-1_500, 1_500))) / 100
+    r = draw(arrays(np.int64, (steps, q), elements=st.integers(-9_999, 9_999))) / 10**STATE_DECIMALS
+    return system, x, u, r
 
 
 def written(row, system):
     """The states and controls of a row's completion, and the controls taught in their place."""
     reasoning = [row[key].partition("</REASONING>")[0] for key in ("completion", "taught")]
-    (x, u), (_, taught) = (parse_trajectory(text, system.n, system.m) for text in reasoning)
+    (x, u), (_, taught) = (parse_trajectory(text, system) for text in reasoning)
     return x, u, taught
 
 
@@ -54,22 +64,47 @@ def written(row, system):
 @settings(deadline=None, max_examples=50)
 @given(trajectories())
 def test_a_trajectory_comes_back(trajectory):
-    x, u = trajectory
-    states, controls = parse_trajectory(format_trajectory(x, u), x.shape[1], u.shape[1])
+    system, x, u, r = trajectory
+    states, controls = parse_trajectory(format_trajectory(x, u, r), system)
     assert np.array_equal(states, x)
     assert np.array_equal(controls, u)
 
 
 @given(st.text())
 def test_reading_a_trajectory_never_raises(text):
-    found = parse_trajectory(text, 2, 1)
+    found = parse_trajectory(text, LONG)
     assert found is None or found[0].shape[1] == 2
 
 
 def test_what_is_no_trajectory_is_none():
-    assert parse_trajectory("feedback k1=3.2 k2=2.5", 2, 1) is None  # only gains
-    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", 2, 1) is None  # not a whole step
-    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", 2, 1) is None  # the word is missing
+    plant = get_system("double_integrator")
+    assert parse_trajectory("feedback k1=3.2 k2=2.5", plant) is None  # only gains
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", plant) is None  # not a whole step
+    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", plant) is None  # the word is missing
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20, -1.00", plant) is not None
+
+
+def test_which_equations_are_nonlinear():
+    found = {name: nonlinear_components(system) for name, system in SYSTEMS.items()}
+    assert found == {
+        "attitude": [0, 1, 2],  # x1' = a x2 x3 + u1, and so on
+        "double_integrator": [],
+        "double_integrator_hard": [],
+        "upright_pendulum": [1],  # x1' = x2
+        "van_der_pol": [1],
+        "van_der_pol_hard": [1],
+    }
+
+
+def test_the_remainder_is_what_a_linear_step_lacks(system):
+    x, u = sample_states(system, 50, "train"), np.zeros((50, system.m))
+    A, B, _, _ = physical_problem(system)
+    r, rows = remainder(system, x, u), nonlinear_components(system)
+    assert r.shape == (50, len(rows))
+    np.testing.assert_allclose((x @ A.T + u @ B.T)[:, rows] + r, system.step(x, u)[:, rows], atol=1e-12)
+    assert np.abs(remainder(system, x / 100, u)).max(initial=0) <= np.abs(r).max(initial=0) / 1000  # of second order
+    if not rows:
+        np.testing.assert_allclose(x @ A.T + u @ B.T, system.step(x, u), atol=1e-9)
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------
@@ -144,20 +179,22 @@ def test_rollouts_saturate_controls():
 
 
 def test_tokens_of_a_trajectory(tokenizer, system):
-    """One token for a control, two for a component of a state; as many for the taught text as for the written one."""
+    """One for a control, two for a state's component and for a remainder; as many for the taught text as for the
+    written one."""
     rows, _ = make_demonstrations([system.name], 8, perturbation=0.15, reasoning="states")
     gains = 2 * system.n * system.m
-    step = 2 * system.n + system.m
+    rest = 2 * len(nonlinear_components(system))
+    step = 2 * system.n + system.m + rest
     for row in rows:
         ids = tokenizer(row["completion"]).input_ids
-        assert len(ids) == gains + 1 + system.horizon * (step + system.m) + 2
+        assert len(ids) == gains + 1 + system.horizon * (step + system.m) - rest + 2
         assert tokenizer.decode(ids) == row["completion"]
     assert len(tokenize(rows, tokenizer)) == len(rows)
 
 
 @given(st.integers(-49_949, 49_949), st.integers(-500, 500))
 def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
-    text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]])
+    text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]], [[]])
     ids = tokenizer(format_completion([[0.0]], text)).input_ids
     fine, coarse, u = (tokenizer.decode([i]) for i in ids[1:4])
     assert f"{TRAJECTORY}{fine}{coarse}{u}" == text
@@ -168,8 +205,11 @@ def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
 
 def test_soft_targets_stay_within_their_form(tokenizer):
     """Fine parts have neighbours among themselves, and so has each form of a control value."""
-    forms = [{re.sub(r"-?[\d.]+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
-    assert sorted(*zip(*forms, strict=True)) == ["#", "#+", "#, ", "#; "]
+    forms = [
+        {re.sub(r"-?\d+\.", "#.", re.sub(r"\d(?!\.)", "0", tokenizer.decode([i]))) for i in family}
+        for family in number_families(tokenizer)
+    ]
+    assert sorted(*zip(*forms, strict=True)) == ["#.00", "#.00+", "#.00, ", "#.0000+", "#.0000, ", "#.00; "]
     targets = NumberTargets(tokenizer, width=0.06)
     label = tokenizer("0.0005+0.40, 0.00").input_ids[0]
     reached = {tokenizer.decode([i]) for i in targets._neighbours[label].tolist()}
