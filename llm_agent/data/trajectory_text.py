@@ -13,9 +13,9 @@ state *as written*, rounded to `STATE_DECIMALS`.
 
 The parts have different forms, because they are learned differently.
 
-* The next state is a linear sum. It is written as a fine and a coarse part, the fine part first, because carries go from
-  the low digits to the high ones: the fine part is a sum modulo a hundredth, and once it is known, the coarse part is
-  needed only to within half a hundredth.
+* The next state is a linear sum. It is written as a fine and a coarse part, the fine part first, because carries go
+  from the low digits to the high ones: the fine part is a sum modulo a hundredth, and once it is known, the coarse part
+  is needed only to within half a hundredth.
 * The remainder is the only nonlinear function. It is small, and a per cent of it is exact enough, so that its coarse
   part comes first. It is written for the components whose equation is nonlinear (`nonlinear_components`), and a linear
   plant has none.
@@ -72,14 +72,17 @@ def remainder(system: System, x: Array, u: Array) -> Array:
 
 
 def format_trajectory(x: ArrayLike, u: ArrayLike, r: ArrayLike) -> str:
-    """States (N, n), the controls (N, m) at each of them and the remainders (N, q), in turn; r[N - 1] is not written."""
+    """States (N, n), the controls (N, m) at each of them and the remainders (N, q), in turn.
+
+    No state follows the last controls, so that their remainder is not written.
+    """
     states, remainders = (np.asarray(values, dtype=np.float64).tolist() for values in (x, r))
     controls = (np.round(np.asarray(u, dtype=np.float64), DECIMALS) + 0.0).tolist()
     parts: list[str] = []
     for state, control, rest in zip(states, controls, remainders, strict=True):
-        parts += ["{1}+{0}".format(*_format_parts(value)) for value in state]
+        parts += ["+".join(_format_parts(value)[::-1]) for value in state]
         parts += [f"{value:.{DECIMALS}f}" for value in control]
-        parts += ["{0}+{1}".format(*_format_parts(value)) for value in rest]
+        parts += ["+".join(_format_parts(value)) for value in rest]
     return TRAJECTORY + ", ".join(parts[: len(parts) - len(remainders[-1])])
 
 
