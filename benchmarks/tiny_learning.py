@@ -61,7 +61,7 @@ OWN = ("number_width", "muon", "fourier")  # choices that are not flags
 def train(table, steps, choices):
     import torch
 
-    from llm_agent.data.demonstrations import make_demonstrations
+    from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
     from llm_agent.models.tiny import build_tiny
     from llm_agent.studies.definitions import TOKENS
     from llm_agent.training.arguments import parse
@@ -79,14 +79,13 @@ def train(table, steps, choices):
         size, first = config.train_batch_size, table["flags"]
         tokens = first.get("per_device_train_batch_size", size) * TOKENS[first.get("reasoning", args.reasoning)]
         config.max_steps = round(steps * tokens / size / TOKENS[args.reasoning])
-        rows, _ = make_demonstrations(
-            [table["system"]],
-            config.max_steps * size,
-            args.demonstrations,
-            perturbation=args.perturbation,
+        wanted = DemonstrationConfig(
+            kind=args.demonstrations,
             reasoning=args.reasoning,
+            perturbation=args.perturbation,
             exploration=args.exploration,
         )
+        rows, _ = make_demonstrations([table["system"]], config.max_steps * size, wanted)
         model, tokenizer = build_tiny(fourier=own.pop("fourier", True))
         own.setdefault("number_width", soft_width(True, args.reasoning))
         torch.manual_seed(0)

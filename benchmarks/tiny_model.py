@@ -33,10 +33,10 @@ def model(**changes):
 
 
 def demonstrations(tokenizer, count=BATCH):
-    from llm_agent.data.demonstrations import make_demonstrations
+    from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
     from llm_agent.training.sft import tokenize
 
-    rows, _ = make_demonstrations(["double_integrator"], count)
+    rows, _ = make_demonstrations(["double_integrator"], count, DemonstrationConfig())
     return tokenize(rows, tokenizer)
 
 

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from control_envs import SYSTEMS, sample_states
-from llm_agent.data.demonstrations import demonstrate, demonstration_rows
+from llm_agent.data.demonstrations import DemonstrationConfig, demonstrate, demonstration_rows
 
 CHAT = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
@@ -19,7 +19,7 @@ ARCHITECTURES = ("qwen3", "llama", "gemma3_text")
 
 def corpus():
     for system in SYSTEMS.values():
-        for row in demonstration_rows(demonstrate(system, sample_states(system, 50, "train"), "varied")):
+        for row in demonstration_rows(demonstrate(system, sample_states(system, 50, "train"), DemonstrationConfig())):
             yield row["prompt"] + row["completion"]
 
 

@@ -50,6 +50,7 @@ __all__ = [
     "GAIN_RANGE",
     "HORIZON_RANGE",
     "KINDS",
+    "DemonstrationConfig",
     "Demonstrations",
     "Errors",
     "Kind",
@@ -68,6 +69,35 @@ KINDS: tuple[Kind, ...] = ("expert", "varied", "optimal")
 # Variations of a plant have horizons between these multiples of the plant's own.
 HORIZON_RANGE = (0.4, 0.8)
 _VARIATIONS = 64  # variations drawn for each plant
+
+
+@dataclass(frozen=True)
+class DemonstrationConfig:
+    """What demonstrations are like.
+
+    Attributes:
+        kind: "expert", "varied" or "optimal", as described in this module.
+        reasoning: see `llm_agent.data.reasoning.format_reasoning`.
+        perturbation: the largest error in written controls (`llm_agent.data.rollout.draw_errors`).
+        errors: whether the targets ignore or answer the errors; with the reasoning "states" they answer.
+        exploration: how often random controls are written (`llm_agent.data.rollout.draw_exploration`); only with the
+            reasoning "states".
+        variations: share of the demonstrations with other plant parameters and horizons.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+
+    kind: Kind = "varied"
+    reasoning: Reasoning = "brief"
+    perturbation: float = 0.0
+    errors: Errors = "ignored"
+    exploration: float = 0.0
+    variations: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"there is no kind of demonstration {self.kind!r}: choose from {', '.join(KINDS)}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,48 +127,32 @@ class Demonstrations:
         return [None] * len(self.written) if self.K is None else list(self.K)
 
 
-def demonstrate(
-    system: System,
-    x0: Array,
-    kind: Kind,
-    seed: int = 0,
-    perturbation: float = 0.0,
-    errors: Errors = "ignored",
-    carry_state: bool = False,
-    exploration: float = 0.0,
-) -> Demonstrations:
+def demonstrate(system: System, x0: Array, config: DemonstrationConfig, seed: int = 0) -> Demonstrations:
     """Simulates one demonstration from each initial state (count, n); infeasible ones are dropped.
 
     Args:
-        perturbation: see `llm_agent.data.rollout.draw_errors`.
-        errors: whether the targets ignore or answer the errors.
-        carry_state: for the reasoning ``states``: controls follow from states as they are written; answers the errors.
-        exploration: see `llm_agent.data.rollout.draw_exploration`; only with ``carry_state``.
-
-    Raises:
-        ValueError: unknown kind.
+        seed: the seed of gains, errors and exploration.
     """
-    teacher = _make_teacher(system, x0, kind, carry_state, seed)
+    teacher = _make_teacher(system, x0, config, seed)
     x0, dropped = x0[teacher.feasible], int((~teacher.feasible).sum())
-    noise = draw_errors(system, len(x0), perturbation, derived_seed(seed, 1))
-    if carry_state:
-        explored = draw_exploration(system, len(x0), exploration, derived_seed(seed, 4)) if exploration else None
+    noise = draw_errors(system, len(x0), config.perturbation, derived_seed(seed, 1))
+    if config.reasoning == "states":
+        explored = draw_exploration(system, len(x0), config.exploration, derived_seed(seed, 4))
         made = rollout(system, x0, teacher, noise, explored, STATE_DECIMALS)
         trajectories = simulate(system, x0, made.written)
         return Demonstrations(trajectories, made.written, made.taught, teacher.K, dropped, made.x)
-    made = rollout(system, x0, teacher, noise if errors == "answered" else np.zeros_like(noise))
+    made = rollout(system, x0, teacher, noise if config.errors == "answered" else np.zeros_like(noise))
     trajectories, written = simulate(system, x0, made.written), made.written
-    if errors == "ignored":
+    if config.errors == "ignored":
         written = np.round(system.saturate(made.written + np.moveaxis(noise, 0, 1)), DECIMALS)
     return Demonstrations(trajectories, written, made.taught, teacher.K, dropped)
 
 
-def _make_teacher(system: System, x0: Array, kind: Kind, carry_state: bool, seed: int) -> Teacher:
-    if kind == "optimal":
+def _make_teacher(system: System, x0: Array, config: DemonstrationConfig, seed: int) -> Teacher:
+    if config.kind == "optimal":
         return OptimalTeacher(system, x0)
-    if kind not in KINDS:
-        raise ValueError(f"there is no kind of demonstration {kind!r}: choose from {', '.join(KINDS)}")
-    return GainTeacher(system, x0, GAIN_RANGE if kind == "varied" else None, rounded=carry_state, seed=seed)
+    gain_range = GAIN_RANGE if config.kind == "varied" else None
+    return GainTeacher(system, x0, gain_range, rounded=config.reasoning == "states", seed=seed)
 
 
 # -- rows of text --------------------------------------------------------------------------------------------
@@ -151,7 +165,7 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
     """
     made, x = demonstrations, demonstrations.trajectories.x
     if reasoning == "states":
-        assert made.states is not None, "demonstrate with carry_state"
+        assert made.states is not None, 'demonstrate with the reasoning "states"'
         x = made.states
     elif reasoning == "waypoints" and made.K is not None:
         # Waypoints are the states predicted when the plan is written, so they contain no later errors.
@@ -177,14 +191,9 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
 def make_demonstrations(
     systems: list[str],
     count: int,
-    kind: Kind = "varied",
+    config: DemonstrationConfig,
     split: Split = "train",
     seed: int = 0,
-    perturbation: float = 0.0,
-    variations: float = 0.0,
-    reasoning: Reasoning = "brief",
-    errors: Errors = "ignored",
-    exploration: float = 0.0,
     progress: Callable[[int], Any] | None = None,
 ) -> tuple[Dataset, dict[str, Any]]:
     """``count`` demonstrations, divided evenly among the plants and shuffled, and the card that describes them.
@@ -192,14 +201,9 @@ def make_demonstrations(
     Args:
         systems: names of the plants.
         count: initial states to start from; infeasible demonstrations are dropped, so there may be fewer rows.
-        kind: "expert", "varied" or "optimal", as described in this module.
+        config: what they are like.
         split: the split of initial states to draw from.
         seed: the seed of initial states, gains, errors, variations and order.
-        perturbation: see `demonstrate`.
-        variations: share of the demonstrations with other plant parameters and horizons.
-        reasoning: see `llm_agent.data.reasoning.format_reasoning`.
-        errors: see `demonstrate`.
-        exploration: see `demonstrate`; only with the reasoning "states".
         progress: called with the number of initial states used since the last call.
 
     Returns:
@@ -210,28 +214,24 @@ def make_demonstrations(
     rows, plants = [], {}
     for name, plant_count in zip(systems, split_evenly(count, len(systems)), strict=True):
         batches = []
-        for system, batch_count, batch_seed in _variants(get_system(name), plant_count, variations, seed):
+        for system, batch_count, batch_seed in _variants(get_system(name), plant_count, config.variations, seed):
             x0 = sample_states(system, batch_count, split, batch_seed)
             demonstration_seed = derived_seed(SPLITS.index(split), batch_seed)
-            batches.append(
-                demonstrate(
-                    system, x0, kind, demonstration_seed, perturbation, errors, reasoning == "states", exploration
-                )
-            )
+            batches.append(demonstrate(system, x0, config, demonstration_seed))
             if progress:
                 progress(batch_count)
-        rows += [row for batch in batches for row in demonstration_rows(batch, reasoning)]
+        rows += [row for batch in batches for row in demonstration_rows(batch, config.reasoning)]
         plants[name] = {**_describe(batches[0]), "variations": sum(len(batch.written) for batch in batches[1:])}
     card = {
-        "kind": kind,
+        "kind": config.kind,
         "split": split,
         "seed": seed,
         "count": len(rows),
-        "gain_range": GAIN_RANGE if kind == "varied" else None,
-        "reasoning": reasoning,
-        "perturbation": perturbation,
-        "errors": errors,
-        "exploration": exploration,
+        "gain_range": GAIN_RANGE if config.kind == "varied" else None,
+        "reasoning": config.reasoning,
+        "perturbation": config.perturbation,
+        "errors": config.errors,
+        "exploration": config.exploration,
         "plants": plants,
         "versions": {name: version(name) for name in ("control-grpo", "numpy", "gymnasium", "scipy")},
     }

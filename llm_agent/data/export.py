@@ -11,7 +11,7 @@ from control_envs.systems import get_systems
 from control_envs.systems.initial_states import SPLITS
 from control_envs.utils.files import check_output_dir, write_json
 from control_envs.utils.optional import need
-from llm_agent.data.demonstrations import make_demonstrations
+from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
 from llm_agent.data.parquet import write_parquet
 from llm_agent.data.prompts import make_prompts
 
@@ -52,9 +52,8 @@ def export(args: argparse.Namespace) -> Path:
             if args.format == "verl":
                 rows = _verl_rows(rows, split)
         else:
-            rows, cards[split] = make_demonstrations(
-                systems, count, args.kind, split, args.seed, reasoning=args.reasoning
-            )
+            config = DemonstrationConfig(kind=args.kind, reasoning=args.reasoning)
+            rows, cards[split] = make_demonstrations(systems, count, config, split, args.seed)
             rows = rows.remove_columns("taught")
         write_parquet(folder / f"{split}.parquet", rows.to_parquet)
     write_json(folder / "card.json", {"what": args.what, "format": args.format, "systems": systems, **cards})

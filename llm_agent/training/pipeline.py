@@ -20,7 +20,7 @@ from trl import GRPOConfig, SFTConfig
 from control_envs.utils.commands import guarded
 from control_envs.utils.files import write_json
 from control_envs.utils.optional import need
-from llm_agent.data.demonstrations import derived_seed, make_demonstrations, make_prompts
+from llm_agent.data.demonstrations import DemonstrationConfig, derived_seed, make_demonstrations, make_prompts
 from llm_agent.data.parquet import write_parquet
 from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
@@ -247,19 +247,16 @@ class Pipeline:
     ) -> tuple[Dataset, dict[str, Any]]:
         """Demonstrations of the training split as the flags want them, for a model that learns from them."""
         usual = PERTURBATION if is_tiny(model) else 0.0
-        return make_demonstrations(
-            self.args.systems,
-            count,
-            self.args.demonstrations,
-            "train",
-            seed,
-            usual if self.args.perturbation is None else self.args.perturbation,
-            self.args.variations,
-            self.args.reasoning,
-            self.args.errors,
-            self.args.exploration,
-            progress,
+        args = self.args
+        config = DemonstrationConfig(
+            kind=args.demonstrations,
+            reasoning=args.reasoning,
+            perturbation=usual if args.perturbation is None else args.perturbation,
+            errors=args.errors,
+            exploration=args.exploration,
+            variations=args.variations,
         )
+        return make_demonstrations(args.systems, count, config, "train", seed, progress)
 
     def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
         """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""

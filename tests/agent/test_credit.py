@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from trl import GRPOConfig
 
 from control_envs import format_completion, get_system, sample_states, score_completions
-from llm_agent.data.demonstrations import demonstrate, demonstration_rows, make_prompts
+from llm_agent.data.demonstrations import DemonstrationConfig, demonstrate, demonstration_rows, make_prompts
 from llm_agent.models.tiny import build_tiny
 from llm_agent.models.tokenizer import build_tokenizer
 from llm_agent.training.credit import control_advantages, control_rewards, controls_before, token_starts
@@ -104,7 +104,7 @@ def trainer(tmp_path, **kwargs):
 def test_the_dense_head_gives_trls_own_log_probabilities(tmp_path):
     ours = trainer(tmp_path)
     system = get_system("double_integrator")
-    rows = demonstration_rows(demonstrate(system, sample_states(system, 3), "varied"))
+    rows = demonstration_rows(demonstrate(system, sample_states(system, 3), DemonstrationConfig()))
     encoded = ours.processing_class([r["prompt"] + r["completion"] for r in rows], return_tensors="pt", padding=True)
     args = (ours.model, encoded.input_ids, encoded.attention_mask, 40)
     ours.model.eval()

@@ -21,7 +21,7 @@ import gymnasium as gym, numpy as np
 from baselines.controllers.lqr import simulate_feedback, lqr
 from baselines.optimum.solver import solve_all
 from control_envs import REWARDS, SYSTEMS, env_id, format_completion, sample_states, score, score_completions, simulate
-from llm_agent.data.demonstrations import make_demonstrations, make_prompts
+from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations, make_prompts
 
 digest = hashlib.sha256()
 def add(*values):
@@ -45,8 +45,8 @@ if __name__ == "__main__":
                 observed, rewards, *_ = envs.step(actions)
                 add(*[np.asarray(s) if not text else str(s) for s in (*seen, *observed)], rewards)
                 envs.close()
-    rows, _ = make_demonstrations(list(SYSTEMS), 40, "varied", perturbation=0.15, variations=0.3)
-    states, _ = make_demonstrations(list(SYSTEMS), 12, "optimal", reasoning="states", exploration=0.1)
+    rows, _ = make_demonstrations(list(SYSTEMS), 40, DemonstrationConfig(perturbation=0.15, variations=0.3))
+    states, _ = make_demonstrations(list(SYSTEMS), 12, DemonstrationConfig("optimal", "states", exploration=0.1))
     rows = [*rows, *states]
     prompts = make_prompts(list(SYSTEMS), 40, curriculum=0.5)
     for row in [*rows, *prompts]:

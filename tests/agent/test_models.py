@@ -32,6 +32,7 @@ from control_envs.systems.initial_states import SPLITS, split_of
 from llm_agent.data.demonstrations import (
     ERRORS,
     GAIN_RANGE,
+    DemonstrationConfig,
     demonstrate,
     demonstration_rows,
     make_demonstrations,
@@ -193,7 +194,7 @@ def test_number_targets_end_on_the_plain_cross_entropy(tiny):
 
 @pytest.mark.parametrize("kind", ["expert", "varied"])
 def test_demonstrations_follow_the_gains_they_state(system, kind):
-    rows, card = make_demonstrations([system.name], 200, kind, seed=3)
+    rows, card = make_demonstrations([system.name], 200, DemonstrationConfig(kind), seed=3)
     K_lqr, _ = lqr(system)
     for row in list(rows)[:50]:
         parsed = parse_completion(row["completion"], system.horizon, system.m)
@@ -221,23 +222,23 @@ def test_demonstrations_keep_to_the_bounds_where_lqr_does_not():
     x0 = sample_states(tight, 400, "train")
     broken = measure(simulate_feedback(tight, x0, lqr(tight)[0], 2)).violations > 0
     assert broken.any()
-    made = demonstrate(tight, x0, "expert")
+    made = demonstrate(tight, x0, DemonstrationConfig("expert"))
     assert measure(made.trajectories).violations.sum() == 0
     assert made.dropped + len(made.K) == 400
     assert made.dropped < broken.sum()
 
 
 def test_datasets_repeat_and_mix_plants():
-    a, _ = make_demonstrations(list(SYSTEMS), 31, "varied", seed=1)
-    b, _ = make_demonstrations(list(SYSTEMS), 31, "varied", seed=1)
-    c, _ = make_demonstrations(list(SYSTEMS), 31, "varied", seed=2)
+    a, _ = make_demonstrations(list(SYSTEMS), 31, DemonstrationConfig(), seed=1)
+    b, _ = make_demonstrations(list(SYSTEMS), 31, DemonstrationConfig(), seed=1)
+    c, _ = make_demonstrations(list(SYSTEMS), 31, DemonstrationConfig(), seed=2)
     assert a[:] == b[:] != c[:]
     assert len(a) == 31
     assert set(a["system"]) == set(SYSTEMS)
     prompts = make_prompts(list(SYSTEMS), 31, "validation", 0)
     assert all(split_of(np.array([x0])) == SPLITS.index("validation") for x0 in prompts["x0"])
     with pytest.raises(ValueError, match="no kind of demonstration 'export'"):
-        make_demonstrations(["van_der_pol"], 3, "export")
+        DemonstrationConfig("export")
 
 
 def test_gains_are_written_and_parsed():
@@ -337,20 +338,20 @@ def test_a_text_policy_drives_a_numeric_environment(system):
 @pytest.mark.parametrize("errors", ERRORS)
 def test_perturbed_demonstrations_teach_the_controls_of_the_stated_gains(system, errors):
     x0 = sample_states(system, 40, "train")
-    made = demonstrate(system, x0, "varied", perturbation=0.1, errors=errors)
+    made = demonstrate(system, x0, DemonstrationConfig(perturbation=0.1, errors=errors))
     want = system.saturate(-np.einsum("bij,bkj->bki", made.K, made.trajectories.x[:, :-1]))
     np.testing.assert_allclose(made.taught, want, atol=0.005 + 1e-9)
     added = (made.written - made.taught) / system.u_scale
     assert 0.03 < added.std() < 0.15
     assert np.abs(made.written).max() <= np.abs(system.u_bounds).max()
-    clean = demonstrate(system, x0, "varied")
+    clean = demonstrate(system, x0, DemonstrationConfig())
     assert np.array_equal(clean.taught, clean.written)
     assert np.array_equal(made.trajectories.u, made.written if errors == "answered" else clean.taught)
 
 
 def test_labels_of_perturbed_demonstrations_are_what_is_taught(tiny):
     _, tokenizer = tiny
-    rows, _ = make_demonstrations(["double_integrator"], 8, perturbation=0.1)
+    rows, _ = make_demonstrations(["double_integrator"], 8, DemonstrationConfig(perturbation=0.1))
     for row, encoded in zip(rows, tokenize(rows, tokenizer), strict=True):
         asked = len(tokenizer(row["prompt"]).input_ids)
         assert tokenizer.decode(encoded["input_ids"]) == row["prompt"] + row["completion"] + tokenizer.eos_token
@@ -365,7 +366,7 @@ def test_perturbed_demonstrations_need_one_token_a_number(tiny):
 
 
 def test_variations_are_of_other_parameters_and_horizons():
-    rows, card = make_demonstrations(["van_der_pol"], 200, variations=0.5)
+    rows, card = make_demonstrations(["van_der_pol"], 200, DemonstrationConfig(variations=0.5))
     own = format_prompt(get_system("van_der_pol"), [0, 0]).partition("from")[0]
     assert sum(row["prompt"].startswith(own) for row in rows) < 140
     assert card["plants"]["van_der_pol"]["variations"] == pytest.approx(100, abs=5)
@@ -376,7 +377,7 @@ def test_variations_are_of_other_parameters_and_horizons():
 
 @pytest.mark.parametrize("style", REASONINGS)
 def test_reasoning_styles(style, system):
-    made = demonstrate(system, sample_states(system, 3, "train"), "varied", carry_state=style == "states")
+    made = demonstrate(system, sample_states(system, 3, "train"), DemonstrationConfig(reasoning=style))
     for row, K, x in zip(demonstration_rows(made, style), made.K, made.trajectories.x, strict=True):
         reasoning = re.search("<REASONING>(.*)</REASONING>", row["completion"])[1]
         assert parse_completion(row["completion"], system.horizon, system.m).verdict == "ok"

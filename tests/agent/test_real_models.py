@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 
 from control_envs import format_completion, format_prompt, get_system, parse_completion
 from llm_agent import compare, estimate, train_grpo, train_sft
-from llm_agent.data.demonstrations import make_demonstrations
+from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
 from llm_agent.models.chat import encode
 from llm_agent.models.loading import load_model, load_tokenizer
 from llm_agent.policies.language_model import LLMPolicy
@@ -115,7 +115,7 @@ def test_sft_and_generation_encode_prompts_alike(folder):
     for chat in (True, False):
         make_folder(folder / f"base-{chat}", "llama", chat)
         tokenizer = load_tokenizer(folder / f"base-{chat}")
-        rows, _ = make_demonstrations(["double_integrator"], 2)
+        rows, _ = make_demonstrations(["double_integrator"], 2, DemonstrationConfig())
         for row, taught in zip(rows, tokenize(rows, tokenizer), strict=True):
             (prompt,) = encode(tokenizer, [row["prompt"]]).input_ids
             assert taught["input_ids"][: len(prompt)] == prompt

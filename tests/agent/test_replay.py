@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
-from llm_agent.data.demonstrations import make_demonstrations
+from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
 from llm_agent.data.reasoning import REASONINGS, gains_end
 from llm_agent.models.tiny import build_tiny
 from llm_agent.storage.run_folder import RunFolder
@@ -22,7 +22,7 @@ def tiny():
 @pytest.mark.parametrize("style", REASONINGS)
 def test_everything_but_the_gains_is_taught(tiny, style, system):
     model, tokenizer = tiny
-    rows, _ = make_demonstrations([system.name], 3, perturbation=0.1, reasoning=style)
+    rows, _ = make_demonstrations([system.name], 3, DemonstrationConfig(perturbation=0.1, reasoning=style))
     replay = Replay(rows, tokenizer, 2)
     for labels, text in zip(replay._labels, rows["taught"], strict=True):
         taught = tokenizer.decode([i for i in labels if i != IGNORED], skip_special_tokens=True)
@@ -31,7 +31,7 @@ def test_everything_but_the_gains_is_taught(tiny, style, system):
 
 
 def test_batches_never_end(tiny):
-    rows, _ = make_demonstrations(["double_integrator"], 3)
+    rows, _ = make_demonstrations(["double_integrator"], 3, DemonstrationConfig())
     replay = Replay(rows, tiny[1], 2)
     assert [replay._batch() for _ in range(3)] == [[0, 1], [2, 0], [1, 2]]
 

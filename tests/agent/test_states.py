@@ -15,7 +15,13 @@ from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
 from control_envs.dynamics.riccati import physical_problem
-from llm_agent.data.demonstrations import KINDS, demonstrate, demonstration_rows, make_demonstrations
+from llm_agent.data.demonstrations import (
+    KINDS,
+    DemonstrationConfig,
+    demonstrate,
+    demonstration_rows,
+    make_demonstrations,
+)
 from llm_agent.data.reasoning import parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
@@ -113,7 +119,9 @@ def test_the_remainder_is_what_a_linear_step_lacks(system):
 @pytest.mark.parametrize("perturbation", [0.0, 0.15])
 @pytest.mark.parametrize("plant", [*SYSTEMS.values(), LONG], ids=[*SYSTEMS, "long"])
 def test_every_number_follows_from_its_neighbours(plant, perturbation):
-    made = demonstrate(plant, sample_states(plant, 12, "train"), "varied", 1, perturbation, carry_state=True)
+    made = demonstrate(
+        plant, sample_states(plant, 12, "train"), DemonstrationConfig(reasoning="states", perturbation=perturbation), 1
+    )
     for row in demonstration_rows(made, "states"):
         x, u, taught = written(row, plant)
         K = parse_gains(row["completion"], plant.n, plant.m)
@@ -127,7 +135,9 @@ def test_every_number_follows_from_its_neighbours(plant, perturbation):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_exploration_leads_elsewhere_and_the_teacher_goes_on(system, kind):
-    made = demonstrate(system, sample_states(system, 20, "train"), kind, 1, carry_state=True, exploration=0.1)
+    made = demonstrate(
+        system, sample_states(system, 20, "train"), DemonstrationConfig(kind, "states", exploration=0.1), 1
+    )
     size = np.abs(made.written - made.taught).max(axis=2)
     assert 0.03 < (size > 0.1 * system.u_scale.min()).mean() < 0.3
     for row in demonstration_rows(made, "states"):
@@ -161,7 +171,7 @@ def test_exploration_lasts_up_to_three_steps():
 
 
 def test_rounding_the_states_costs_next_to_nothing(system):
-    made = demonstrate(system, sample_states(system, 100, "train"), "varied", 1, carry_state=True)
+    made = demonstrate(system, sample_states(system, 100, "train"), DemonstrationConfig(reasoning="states"), 1)
     unrounded = simulate_feedback(system, made.trajectories.x[:, 0], made.K, decimals=2)
     costs = [measure(trajectories).cost.mean() for trajectories in (made.trajectories, unrounded)]
     assert costs[0] == pytest.approx(costs[1], rel=5e-3)
@@ -181,7 +191,7 @@ def test_rollouts_saturate_controls():
 def test_tokens_of_a_trajectory(tokenizer, system):
     """One for a control, two for a state's component and for a remainder; as many for the taught text as for the
     written one."""
-    rows, _ = make_demonstrations([system.name], 8, perturbation=0.15, reasoning="states")
+    rows, _ = make_demonstrations([system.name], 8, DemonstrationConfig(perturbation=0.15, reasoning="states"))
     gains = 2 * system.n * system.m
     rest = 2 * len(nonlinear_components(system))
     step = 2 * system.n + system.m + rest
@@ -229,7 +239,7 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
 
 def test_optimal_demonstrations_keep_the_bounds_and_cost_what_the_optimum_costs(system):
     x0 = sample_states(system, 4, "train")
-    made = demonstrate(system, x0, "optimal", carry_state=True)
+    made = demonstrate(system, x0, DemonstrationConfig("optimal", "states"))
     optimum = solve_all(system, made.trajectories.x[:, 0], cache=False)
     metrics = measure(made.trajectories)
     assert metrics.violations.sum() == 0
@@ -241,7 +251,7 @@ def test_optimal_demonstrations_keep_the_bounds_and_cost_what_the_optimum_costs(
 def test_optimal_demonstrations_keep_a_bound_that_lqr_violates():
     system = get_system("double_integrator_hard")
     x0 = sample_states(system, 60, "train")
-    made = demonstrate(system, x0, "optimal")
+    made = demonstrate(system, x0, DemonstrationConfig("optimal"))
     assert measure(simulate_feedback(system, x0, lqr(system)[0], 2)).violations.any()
     assert made.dropped == 0
     assert measure(made.trajectories).violations.sum() == 0
@@ -250,7 +260,7 @@ def test_optimal_demonstrations_keep_a_bound_that_lqr_violates():
 
 @pytest.mark.parametrize("style", ["none", "brief", "waypoints"])
 def test_optimal_demonstrations_state_no_gains(style):
-    rows, card = make_demonstrations(["double_integrator"], 6, "optimal", perturbation=0.1, reasoning=style)
+    rows, card = make_demonstrations(["double_integrator"], 6, DemonstrationConfig("optimal", style, perturbation=0.1))
     assert card["count"] == 6
     for row in rows:
         assert parse_gains(row["completion"], 2, 1) is None
