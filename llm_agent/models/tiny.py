@@ -9,6 +9,7 @@ measurements behind each choice.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,20 @@ from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-__all__ = ["FOURIER_SHARE", "FREQUENCIES", "INIT_STD", "MARK", "NAME", "SLOPE", "build_tiny", "holds_tiny", "save_tiny"]
+__all__ = [
+    "FOURIER_SHARE",
+    "FREQUENCIES",
+    "INIT_STD",
+    "MARK",
+    "NAME",
+    "SLOPE",
+    "build_tiny",
+    "holds_tiny",
+    "renewed",
+    "save_tiny",
+]
 
 NAME = "tiny"
 MARK = "control_grpo_tiny"  # in config.json: this folder holds the embedded model
@@ -70,6 +82,37 @@ def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, Pr
 def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
     """Whether a loaded model is the embedded tiny model."""
     return bool(getattr(model.config, MARK, False))
+
+
+def renewed(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A tiny model of an older vocabulary with today's: what it has learned, and a token for each part of a trajectory.
+
+    A new token starts as an old one of the same number ("0.04+" as "0.04, "), or as a fresh model's.
+    """
+    import torch
+
+    new, new_tokenizer = build_tiny()
+    old_ids = tokenizer.get_vocab()
+    by_number = {_number(token): i for token, i in old_ids.items() if _number(token)}
+    weights, old = new.state_dict(), model.state_dict()
+    with torch.no_grad():
+        for name, weight in weights.items():
+            if weight.shape == old[name].shape:
+                weight.copy_(old[name])
+                continue
+            for token, i in new_tokenizer.get_vocab().items():
+                known = old_ids.get(token, by_number.get(_number(token)))
+                if known is not None:
+                    weight[i] = old[name][known]
+    return new, new_tokenizer
+
+
+def _number(token: str) -> str:
+    """The number of a token without its separator; empty for any other token."""
+    match = re.match(r"-?\d+\.\d+", token)
+    return match[0] if match else ""
 
 
 def save_tiny(folder: str | Path, seed: int = 0) -> None:

@@ -34,7 +34,9 @@ from llm_agent.data.trajectory_text import (
     remainder,
 )
 from llm_agent.models.lengths import completion_room
-from llm_agent.models.tokenizer import build_tokenizer, number_families
+from llm_agent.models.loading import load_model
+from llm_agent.models.tiny import renewed
+from llm_agent.models.tokenizer import build_tokenizer, number_families, writes_states
 from llm_agent.training.sft import NumberTargets, tokenize
 
 LONG = get_system("van_der_pol").replace(horizon=120)
@@ -232,6 +234,24 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
     system = get_system("van_der_pol_hard")
     asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
     assert 600 < room < tokenizer.model_max_length - asked
+
+
+def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows():
+    old, old_tokenizer = load_model("tiny-base")
+    new, new_tokenizer = renewed(old, old_tokenizer)
+    assert not writes_states(old_tokenizer)
+    assert writes_states(new_tokenizer)
+    text = format_prompt(get_system("double_integrator"), [0.4, -0.2])
+    shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
+    with torch.no_grad():
+        before, after = (
+            net(**t(text, return_tensors="pt")).logits[0, -1] for net, t in ((old, old_tokenizer), (new, new_tokenizer))
+        )
+    torch.testing.assert_close(
+        after[new_tokenizer.convert_tokens_to_ids(shared)], before[old_tokenizer.convert_tokens_to_ids(shared)]
+    )
+    embedding, ids = new.get_input_embeddings().weight, new_tokenizer.get_vocab()
+    assert torch.equal(embedding[ids["0.04+"]], embedding[ids["0.04,\u0120"]])
 
 
 # -- the constrained optimum ---------------------------------------------------------------------------------
