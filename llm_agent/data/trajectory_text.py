@@ -54,7 +54,7 @@ _PART = re.compile(r"(?:-?[0-9]{1,6}\.[0-9]{2,4}\+)?-?[0-9]{1,6}\.[0-9]{2,4}")
 def nonlinear_components(system: System) -> list[int]:
     """The components of the state whose differential equation is nonlinear in state and controls."""
     rng = np.random.default_rng(0)
-    x, u = (rng.uniform(*bounds.T, (2, len(bounds))) / 2 for bounds in (system.x_bounds, system.u_bounds))
+    x, u = (rng.uniform(b[:, 0], b[:, 1], (2, len(b))) / 2 for b in (system.x_bounds, system.u_bounds))
     first, second = (np.array(system.derivative(x[i], u[i])) for i in (0, 1))
     both = np.array(system.derivative(x.sum(axis=0), u.sum(axis=0)))
     return np.flatnonzero(~np.isclose(first + second, both)).tolist()

@@ -18,6 +18,7 @@ from llm_agent.evaluation.gains import stated_gains
 from llm_agent.evaluation.markdown import to_markdown
 from llm_agent.evaluation.models import run_models
 from llm_agent.evaluation.trajectories import FILE, write_trajectories
+from llm_agent.evaluation.written_states import step_errors
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.text_policies import DECODINGS, text_policies
 from llm_agent.storage.run_folder import EVALUATION, RunFolder
@@ -47,7 +48,7 @@ def evaluate_policies(
 
     Returns:
         The results and the report: settings, summaries, differences of each later model from the first and of the best
-        of N from LQR, stated gains (key ``stated_laws``), and LQR's gains.
+        of N from LQR, stated gains (key ``stated_laws``), errors of written states, and LQR's gains.
     """
     first, *later = models
     best, baseline = [] if best_of is None else [f"best of {best_of}"], lqr_policy(system)
@@ -60,6 +61,7 @@ def evaluate_policies(
         policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if r.completions}
+    comparison.report["written_states"] = {r.name: step_errors(r) for r in comparison.results if r.completions}
     comparison.report["unparsed"] = _unparsed(comparison.results)
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
     return comparison

@@ -33,7 +33,29 @@ def to_markdown(report: dict[str, Any]) -> str:
             "to two decimals. Exact: each control is rounded before the next is computed.\n\n"
             f"{table(HEAD, [[name, *_gain_cells(gains)] for name, gains in stated.items()])}\n"
         )
-    return text + _unparsed(report)
+    return text + _written_states(report) + _unparsed(report)
+
+
+def _written_states(report: dict[str, Any]) -> str:
+    """How exact the states are that reasoning writes, of each policy that writes any."""
+    found = {name: errors for name, errors in report.get("written_states", {}).items() if errors}
+    if not found:
+        return ""
+    head = ["policy", "trajectories", "exact %", *(f"error, {p} %" for p in next(iter(found.values()))["percentiles"])]
+    rows = [
+        [
+            name,
+            str(errors["count"]),
+            ", ".join(f"{100 * share:.0f}" for share in errors["exact"]),
+            *(", ".join(f"{e:.4f}" for e in values) for values in errors["percentiles"].values()),
+        ]
+        for name, errors in found.items()
+    ]
+    return (
+        "\nThe states that the reasoning writes, each against the plant's step from the state and controls written "
+        "before it: the share of steps without error and percentiles of the error, for each component of the state.\n\n"
+        f"{table(head, rows)}\n"
+    )
 
 
 def _unparsed(report: dict[str, Any]) -> str:

@@ -85,7 +85,7 @@ def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
 
 
 def renewed(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A tiny model of an older vocabulary with today's: what it has learned, and a token for each part of a trajectory.
 

@@ -1,6 +1,7 @@
 """Reasoning that carries the state: every number follows from its neighbours, and the answer repeats the controls."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from llm_agent.data.trajectory_text import (
     parse_trajectory,
     remainder,
 )
+from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
@@ -185,6 +187,25 @@ def test_rollouts_saturate_controls():
     made = rollout(system, x0, GainTeacher(system, x0, None), np.full((3, 1, 1), 9.0))
     assert np.all(made.written == 3.0)
     assert np.all(made.taught < 3.0)
+
+
+def test_errors_of_written_states_are_measured(system):
+    """Demonstrations write every state exactly; a state that is written wrong is one wrong step, and so is the next."""
+    made = demonstrate(system, sample_states(system, 10, "train"), DemonstrationConfig(reasoning="states"))
+    texts = [row["completion"] for row in demonstration_rows(made, "states")]
+    found = step_errors(SimpleNamespace(trajectories=made.trajectories, completions=[*texts, "no trajectory"]))
+    assert found["count"] == len(texts)
+    assert found["exact"] == [1.0] * system.n
+    rest = remainder(system, made.states, made.written)
+    x = made.states.copy()
+    x[:, 3, 0] += 0.02
+    wrong = [f"<REASONING>{format_trajectory(*parts)}</REASONING>" for parts in zip(x, made.written, rest, strict=True)]
+    found = step_errors(SimpleNamespace(trajectories=made.trajectories, completions=wrong))
+    steps = system.horizon - 1
+    assert found["exact"][0] <= 1 - 1 / steps
+    assert min(found["exact"]) == pytest.approx(1 - 2 / steps)
+    assert found["percentiles"]["50"][0] < 1e-4
+    assert step_errors(SimpleNamespace(trajectories=made.trajectories, completions=["no trajectory"])) is None
 
 
 # -- tokens --------------------------------------------------------------------------------------------------
