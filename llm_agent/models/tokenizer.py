@@ -39,6 +39,7 @@ __all__ = [
     "PAD",
     "build_tokenizer",
     "byte_alphabet",
+    "lacks_tokens",
     "number_families",
     "number_tokens",
     "phrases",
@@ -161,8 +162,14 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 
 def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer has a token for each part of a written trajectory; older ones spell some of them."""
-    return all(_as_bytes(part) in tokenizer.get_vocab() for suffix in (_SUM, _LIST) for part in _fine_parts(suffix))
+    """Whether the tokenizer has tokens for the fine parts of states; older ones spell them."""
+    return next(iter(_fine_parts(_SUM))) in tokenizer.get_vocab()
+
+
+def lacks_tokens(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tiny model's tokenizer spells some part of a written trajectory that has a token today."""
+    parts = [part for suffix in (_SUM, _LIST) for part in _fine_parts(suffix)]
+    return not {_as_bytes(part) for part in parts} <= tokenizer.get_vocab().keys()
 
 
 @cache

@@ -38,7 +38,7 @@ from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
-from llm_agent.models.tokenizer import build_tokenizer, number_families, writes_states
+from llm_agent.models.tokenizer import build_tokenizer, lacks_tokens, number_families
 from llm_agent.training.sft import NumberTargets, tokenize
 
 LONG = get_system("van_der_pol").replace(horizon=120)
@@ -260,8 +260,8 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
 def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows():
     old, old_tokenizer = load_model("tiny-base")
     new, new_tokenizer = renewed(old, old_tokenizer)
-    assert not writes_states(old_tokenizer)
-    assert writes_states(new_tokenizer)
+    assert lacks_tokens(old_tokenizer)
+    assert not lacks_tokens(new_tokenizer)
     text = format_prompt(get_system("double_integrator"), [0.4, -0.2])
     shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
     with torch.no_grad():
