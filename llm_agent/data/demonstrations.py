@@ -40,7 +40,7 @@ from llm_agent.data.prompts import derived_seed, make_prompts, prompt_rows, spli
 from llm_agent.data.reasoning import Reasoning, format_reasoning
 from llm_agent.data.rollout import draw_errors, draw_exploration, rollout
 from llm_agent.data.teachers import GAIN_RANGE, GainTeacher, OptimalTeacher, Teacher
-from llm_agent.data.trajectory_text import STATE_DECIMALS, remainder
+from llm_agent.data.trajectory_text import STATE_DECIMALS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -171,12 +171,10 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
         # Waypoints are the states predicted when the plan is written, so they contain no later errors.
         x = simulate_feedback(made.trajectories.system, x[:, 0], made.K, DECIMALS).x
 
-    rest = remainder(made.trajectories.system, x[:, : made.written.shape[1]], made.written)
-
     def completions(controls: Array) -> list[str]:
         """With these controls: in the reasoning's trajectory if there is one, otherwise in the plan."""
         plans = made.written if reasoning == "states" else controls
-        reasons = map(format_reasoning, repeat(reasoning), made.gains, x, controls, rest)
+        reasons = map(format_reasoning, repeat(reasoning), made.gains, x, controls)
         return list(map(format_completion, plans, reasons))
 
     written = completions(made.written)

@@ -44,7 +44,7 @@ def format_gains(K: ArrayLike) -> str:
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
 
 
-def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike, r: ArrayLike) -> str:
+def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike) -> str:
     """The reasoning of one demonstration.
 
     Args:
@@ -53,7 +53,6 @@ def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: Arr
         K: the feedback gains, (m, n); None for a plan that has none.
         x: for waypoints the predicted states, (N + 1, n); for a trajectory the states at its controls, (N, n).
         u: the controls, (N, m); used for the trajectory only.
-        r: the remainders of the steps, (N, q); used for the trajectory only.
     """
     if style == "none":
         return ""
@@ -61,7 +60,7 @@ def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: Arr
     if style == "waypoints":
         parts.append(format_waypoints(x))
     elif style == "states":
-        parts.append(format_trajectory(x, u, r))
+        parts.append(format_trajectory(x, u))
     return "; ".join(parts)
 
 

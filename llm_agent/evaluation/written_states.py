@@ -24,7 +24,7 @@ def step_errors(result: Result) -> dict[str, Any] | None:
         error, in the component's unit.
     """
     system = result.trajectories.system
-    parsed = [parse_trajectory(completion, system) for completion in result.completions]
+    parsed = [parse_trajectory(completion, system.n, system.m) for completion in result.completions]
     written = [trajectory for trajectory in parsed if trajectory is not None and len(trajectory[0]) > 1]
     if not written:
         return None

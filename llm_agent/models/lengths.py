@@ -9,7 +9,6 @@ import numpy as np
 
 from control_envs import System, format_completion, format_prompt, get_system
 from llm_agent.data.reasoning import Reasoning, format_reasoning
-from llm_agent.data.trajectory_text import nonlinear_components
 from llm_agent.models.chat import encode
 from llm_agent.models.tokenizer import writes_states
 
@@ -99,6 +98,5 @@ def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "
     """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end token."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
     states = np.tile(system.x_bounds[:, 0], (system.horizon + (reasoning != "states"), 1))
-    remainders = np.zeros((system.horizon, len(nonlinear_components(system))))
-    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls, remainders)
+    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls)
     return len(tokenizer(format_completion(controls, text), add_special_tokens=False).input_ids) + 1

@@ -9,7 +9,6 @@ measurements behind each choice.
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,32 +86,21 @@ def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
 def renewed(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A tiny model of an older vocabulary with today's: what it has learned, and a token for each part of a trajectory.
-
-    A new token starts as an old one of the same number ("0.04+" as "0.04, "), or as a fresh model's.
-    """
+    """A tiny model of an older vocabulary with today's: what it has learned, and new tokens as in a fresh model."""
     import torch
 
     new, new_tokenizer = build_tiny()
     old_ids = tokenizer.get_vocab()
-    by_number = {_number(token): i for token, i in old_ids.items() if _number(token)}
-    weights, old = new.state_dict(), model.state_dict()
+    shared = [(i, old_ids[token]) for token, i in new_tokenizer.get_vocab().items() if token in old_ids]
+    rows, old_rows = map(list, zip(*shared, strict=True))
+    old = model.state_dict()
     with torch.no_grad():
-        for name, weight in weights.items():
+        for name, weight in new.state_dict().items():
             if weight.shape == old[name].shape:
                 weight.copy_(old[name])
-                continue
-            for token, i in new_tokenizer.get_vocab().items():
-                known = old_ids.get(token, by_number.get(_number(token)))
-                if known is not None:
-                    weight[i] = old[name][known]
+            else:
+                weight[rows] = old[name][old_rows]
     return new, new_tokenizer
-
-
-def _number(token: str) -> str:
-    """The number of a token without its separator; empty for any other token."""
-    match = re.match(r"-?\d+\.\d+", token)
-    return match[0] if match else ""
 
 
 def save_tiny(folder: str | Path, seed: int = 0) -> None:

@@ -9,8 +9,7 @@ spelled in bytes, so no text is unknown. The vocabulary holds
   after a row of several controls). The first control, which is large and matters most, is then the same kind of token
   as those after it; only the last control differs,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50"),
-* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, "; and both parts of a
-  step's remainder: "0.03+0.0020, " is "0.03+" and "0.0020, ".
+* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, ".
 """
 
 from __future__ import annotations
@@ -35,11 +34,9 @@ __all__ = [
     "EOS",
     "MAX_GAIN",
     "MAX_INTEGER",
-    "MAX_REMAINDER",
     "PAD",
     "build_tokenizer",
     "byte_alphabet",
-    "lacks_tokens",
     "number_families",
     "number_tokens",
     "phrases",
@@ -49,7 +46,6 @@ __all__ = [
 
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
-MAX_REMAINDER = 2.0
 MAX_INTEGER = 100
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
@@ -76,12 +72,7 @@ def _grid_values(several: bool = False) -> list[str]:
         several: only of plants with several controls.
     """
     plants = [s for s in SYSTEMS.values() if s.m > 1 or not several]
-    limits = (float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds))
-    return _within(max(limits, default=-1.0))
-
-
-def _within(limit: float) -> list[str]:
-    """Every number on the control grid in [-limit, limit], as text in ascending order."""
+    limit = max((float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds)), default=-1.0)
     magnitudes = _magnitudes(limit, DECIMALS)
     return [f"-{v}" for v in magnitudes[:0:-1]] + magnitudes
 
@@ -98,14 +89,13 @@ def vocabulary() -> dict[str, float | None]:
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
     whole = {str(i): float(i) for i in range(MAX_INTEGER + 1)}
-    remainders = {v + _SUM: float(v) for v in _within(MAX_REMAINDER)}
-    return {**text, **numbers, **gains, **whole, **_fine_parts(_SUM), **remainders, **_fine_parts(_LIST)}
+    return {**text, **numbers, **gains, **whole, **_fine_parts()}
 
 
-def _fine_parts(suffix: str) -> dict[str, float]:
-    """The fine parts of states or remainders, and their values as a share of the coarse part's step."""
+def _fine_parts() -> dict[str, float]:
+    """The fine parts of states, and their values as a share of the coarse part's step."""
     steps = range(-FINE_STEPS // 2, FINE_STEPS // 2)
-    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}{suffix}": i / FINE_STEPS for i in steps}
+    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}{_SUM}": i / FINE_STEPS for i in steps}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -147,29 +137,22 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
 
 
 def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of the number tokens in order of value, one list for each form: values on the control grid and fine
-    parts, each by what follows (a separator, "+" or nothing).
+    """Token ids of the number tokens in order of value, one list for each form: control values by the separator that
+    follows (or none), and fine parts of states.
 
     Reads the given tokenizer's vocabulary, because a trained model keeps the tokenizer that it was built with.
     """
     families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
         number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
-        for form, pattern in (("#.##", _VALUE), ("#.####", _FINE)):
-            if pattern.fullmatch(number):
-                families.setdefault(token.replace(number, form), []).append((float(number), i))
+        if _VALUE.fullmatch(number) or _FINE.fullmatch(number):
+            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
     return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
 
 
 def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether the tokenizer has tokens for the fine parts of states; older ones spell them."""
-    return next(iter(_fine_parts(_SUM))) in tokenizer.get_vocab()
-
-
-def lacks_tokens(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether a tiny model's tokenizer spells some part of a written trajectory that has a token today."""
-    parts = [part for suffix in (_SUM, _LIST) for part in _fine_parts(suffix)]
-    return not {_as_bytes(part) for part in parts} <= tokenizer.get_vocab().keys()
+    return next(iter(_fine_parts())) in tokenizer.get_vocab()
 
 
 @cache

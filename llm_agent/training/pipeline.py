@@ -33,7 +33,7 @@ from llm_agent.models.lengths import (
     prompt_tokens,
 )
 from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
-from llm_agent.models.tokenizer import lacks_tokens
+from llm_agent.models.tokenizer import writes_states
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
 from llm_agent.storage.run_folder import RUNS, RunFolder, Stopwatch
@@ -186,7 +186,7 @@ class Pipeline:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
-        if self.args.reasoning == "states" and tiny_model.holds_tiny(model) and lacks_tokens(tokenizer):
+        if self.args.reasoning == "states" and tiny_model.holds_tiny(model) and not writes_states(tokenizer):
             model, tokenizer = tiny_model.renewed(model, tokenizer)
         longest = demonstration_tokens(tokenizer, self.args.systems, self.args.reasoning)
         quicken(model, bool(config.bf16), config.use_cpu, longest)
