@@ -161,7 +161,7 @@ def test_muon_is_torchs_in_any_precision(dtype):
     theirs = torch.optim.Muon(reference.parameters(), **options)
     mine = _Muon(list(own.parameters()), dtype, **options)
     for i in range(3):
-        x = torch.randn(5, 12, generator=torch.Generator().manual_seed(i))
+        x = torch.randn(64, 12, generator=torch.Generator().manual_seed(i))
         for net, optimizer in ((own, mine), (reference, theirs)):
             optimizer.zero_grad()
             net(x).square().sum().backward()
