@@ -61,7 +61,9 @@ def evaluate_policies(
         policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
     comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if r.completions}
-    comparison.report["written_states"] = {r.name: step_errors(r) for r in comparison.results if r.completions}
+    comparison.report["written_states"] = {
+        r.name: step_errors(system, r.completions) for r in comparison.results if r.completions
+    }
     comparison.report["unparsed"] = _unparsed(comparison.results)
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
     return comparison

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from baselines.evaluation.results import Result
+from control_envs import System
 from llm_agent.data.trajectory_text import STATE_DECIMALS, parse_trajectory
 
 __all__ = ["step_errors"]
@@ -15,7 +16,7 @@ _EXACT = 0.5 * 10.0**-STATE_DECIMALS + 1e-9  # rounding of a written state
 _PERCENTILES = (50, 90, 99)
 
 
-def step_errors(result: Result) -> dict[str, Any] | None:
+def step_errors(system: System, completions: Sequence[str]) -> dict[str, Any] | None:
     """The errors of written states: each against the plant's step from the state and controls written before it.
 
     Returns:
@@ -23,8 +24,7 @@ def step_errors(result: Result) -> dict[str, Any] | None:
         (lists of n): ``exact``, the share of steps without error, and ``percentiles`` 50, 90 and 99 of the absolute
         error, in the component's unit.
     """
-    system = result.trajectories.system
-    parsed = [parse_trajectory(completion, system.n, system.m) for completion in result.completions]
+    parsed = [parse_trajectory(completion, system.n, system.m) for completion in completions]
     written = [trajectory for trajectory in parsed if trajectory is not None and len(trajectory[0]) > 1]
     if not written:
         return None

@@ -1,7 +1,6 @@
 """Reasoning that carries the state: every number follows from its neighbours, and the answer repeats the controls."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -163,18 +162,18 @@ def test_errors_of_written_states_are_measured(system):
     """Demonstrations write every state exactly; a state that is written wrong is one wrong step, and so is the next."""
     made = demonstrate(system, sample_states(system, 10, "train"), DemonstrationConfig(reasoning="states"))
     texts = [row["completion"] for row in demonstration_rows(made, "states")]
-    found = step_errors(SimpleNamespace(trajectories=made.trajectories, completions=[*texts, "no trajectory"]))
+    found = step_errors(system, [*texts, "no trajectory"])
     assert found["count"] == len(texts)
     assert found["exact"] == [1.0] * system.n
     x = made.states.copy()
     x[:, 3, 0] += 0.02
     wrong = [f"<REASONING>{format_trajectory(*parts)}</REASONING>" for parts in zip(x, made.written, strict=True)]
-    found = step_errors(SimpleNamespace(trajectories=made.trajectories, completions=wrong))
+    found = step_errors(system, wrong)
     steps = system.horizon - 1
     assert found["exact"][0] <= 1 - 1 / steps
     assert min(found["exact"]) == pytest.approx(1 - 2 / steps)
     assert found["percentiles"]["50"][0] < 1e-4
-    assert step_errors(SimpleNamespace(trajectories=made.trajectories, completions=["no trajectory"])) is None
+    assert step_errors(system, ["no trajectory"]) is None
 
 
 # -- tokens --------------------------------------------------------------------------------------------------
