@@ -76,8 +76,8 @@ class MuonAdamW(torch.optim.Optimizer):
 class _Muon(torch.optim.Muon):
     """Muon that iterates in a given precision.
 
-    torch's always iterates in bfloat16. A CPU without instructions for it multiplies that thirty times more slowly than
-    float32, and most of the tiny model's step was then the optimizer's.
+    torch's always iterates in bfloat16. A CPU without instructions for it multiplies that many times more slowly than
+    float32, and the optimizer then takes as long as the rest of the tiny model's step.
     """
 
     def __init__(self, params: list[nn.Parameter], dtype: torch.dtype, **options: Any):
