@@ -116,9 +116,8 @@ def optimizer_table():
     net, _ = model()
     for p in net.parameters():
         p.grad = torch.randn_like(p)
-    adamw = torch.optim.AdamW(net.parameters())
     optimizers = {
-        "AdamW": adamw,
+        "AdamW": torch.optim.AdamW(net.parameters()),
         "Muon (fp32) + AdamW": MuonAdamW(net, lr=1e-3),
         "Muon (bf16) + AdamW": MuonAdamW(net, lr=1e-3, dtype=torch.bfloat16),
     }

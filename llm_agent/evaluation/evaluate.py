@@ -60,10 +60,9 @@ def evaluate_policies(
         texts = text_policies(system, models, seed=seed, progress=bar.update, structured=structured, best_of=best_of)
         policies: list[Policy] = [*texts, baseline]
         comparison = compare(Comparison(system, policies, pairs=pairs, states=states, seed=seed, progress=False))
-    comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in comparison.results if r.completions}
-    comparison.report["written_states"] = {
-        r.name: step_errors(system, r.completions) for r in comparison.results if r.completions
-    }
+    texted = [result for result in comparison.results if result.completions]
+    comparison.report["stated_laws"] = {r.name: stated_gains(r) for r in texted}
+    comparison.report["written_states"] = {r.name: step_errors(system, r.completions) for r in texted}
     comparison.report["unparsed"] = _unparsed(comparison.results)
     comparison.report["lqr_gains"] = lqr(system)[0].tolist()
     return comparison

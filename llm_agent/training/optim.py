@@ -40,7 +40,7 @@ class MuonAdamW(torch.optim.Optimizer):
         others = [p for p in trained if id(p) not in inner]
         self._parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self._parts.append(_Muon(matrices, dtype, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+            self._parts.append(_Muon(matrices, dtype, lr=lr, weight_decay=weight_decay))
         if others:
             self._parts.append(torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, betas=betas))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
@@ -81,7 +81,7 @@ class _Muon(torch.optim.Muon):
     """
 
     def __init__(self, params: list[nn.Parameter], dtype: torch.dtype, **options: Any):
-        super().__init__(params, **options)
+        super().__init__(params, adjust_lr_fn="match_rms_adamw", **options)
         self._dtype = dtype
 
     @torch.no_grad()
@@ -95,7 +95,7 @@ class _Muon(torch.optim.Muon):
                     state["momentum_buffer"] = torch.zeros_like(weight.grad)
                 average = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
                 update = weight.grad.lerp(average, momentum) if group["nesterov"] else average
-                rate = group["lr"] * 0.2 * max(weight.shape) ** 0.5  # the root mean square of AdamW's updates
+                rate = group["lr"] * 0.2 * max(weight.shape) ** 0.5  # match_rms_adamw
                 weight.mul_(decay).add_(self._orthogonal(update, group), alpha=-rate)
 
     def _orthogonal(self, update: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:

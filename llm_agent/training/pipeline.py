@@ -249,8 +249,7 @@ class Pipeline:
         self, model: str | Path, count: int, seed: int, progress: Callable[[int], Any] | None = None
     ) -> tuple[Dataset, dict[str, Any]]:
         """Demonstrations of the training split as the flags want them, for a model that learns from them."""
-        usual = PERTURBATION if is_tiny(model) else 0.0
-        args = self.args
+        args, usual = self.args, PERTURBATION if is_tiny(model) else 0.0
         config = DemonstrationConfig(
             kind=args.demonstrations,
             reasoning=args.reasoning,

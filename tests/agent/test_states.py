@@ -24,12 +24,7 @@ from llm_agent.data.demonstrations import (
 from llm_agent.data.reasoning import parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
-from llm_agent.data.trajectory_text import (
-    STATE_DECIMALS,
-    TRAJECTORY,
-    format_trajectory,
-    parse_trajectory,
-)
+from llm_agent.data.trajectory_text import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory
 from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
