@@ -86,9 +86,15 @@ def holds_tiny(model: PreTrainedModel | PeftModel) -> bool:
 def renewed(
     model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """A tiny model of an older vocabulary with today's: what it has learned, and new tokens as in a fresh model."""
-    import torch
+    """A tiny model of an older vocabulary with today's: what it has learned, and new tokens as in a fresh model.
 
+    An adapter is merged into it.
+    """
+    import torch
+    from peft import PeftModel
+
+    if isinstance(model, PeftModel):
+        model = model.merge_and_unload()
     new, new_tokenizer = build_tiny()
     old_ids = tokenizer.get_vocab()
     shared = [(i, old_ids[token]) for token, i in new_tokenizer.get_vocab().items() if token in old_ids]

@@ -11,6 +11,8 @@ from hypothesis.extra.numpy import arrays
 torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 
+from peft import LoraConfig, get_peft_model
+
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
@@ -215,17 +217,21 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
     assert 600 < room < tokenizer.model_max_length - asked
 
 
-def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows():
+@pytest.mark.parametrize("adapted", [False, True])
+def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows(adapted):
     old, old_tokenizer = load_model("tiny-base")
+    if adapted:
+        old = get_peft_model(old, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+        old.eval()
+    text = format_prompt(get_system("double_integrator"), [0.4, -0.2])
+    with torch.no_grad():
+        before = old(**old_tokenizer(text, return_tensors="pt")).logits[0, -1]
     new, new_tokenizer = renewed(old, old_tokenizer)
+    with torch.no_grad():
+        after = new(**new_tokenizer(text, return_tensors="pt")).logits[0, -1]
     assert not writes_states(old_tokenizer)
     assert writes_states(new_tokenizer)
-    text = format_prompt(get_system("double_integrator"), [0.4, -0.2])
     shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
-    with torch.no_grad():
-        before, after = (
-            net(**t(text, return_tensors="pt")).logits[0, -1] for net, t in ((old, old_tokenizer), (new, new_tokenizer))
-        )
     torch.testing.assert_close(
         after[new_tokenizer.convert_tokens_to_ids(shared)], before[old_tokenizer.convert_tokens_to_ids(shared)]
     )
