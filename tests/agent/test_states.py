@@ -221,6 +221,7 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
 def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows(adapted):
     old, old_tokenizer = load_model("tiny-base")
     if adapted:
+        torch.manual_seed(0)
         old = get_peft_model(old, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
         old.eval()
     text = format_prompt(get_system("double_integrator"), [0.4, -0.2])
@@ -232,8 +233,11 @@ def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows(adapted):
     assert not writes_states(old_tokenizer)
     assert writes_states(new_tokenizer)
     shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
-    torch.testing.assert_close(
-        after[new_tokenizer.convert_tokens_to_ids(shared)], before[old_tokenizer.convert_tokens_to_ids(shared)]
+    # A merged adapter adds the same products in another order, and the random adapter makes logits large.
+    np.testing.assert_allclose(
+        after[new_tokenizer.convert_tokens_to_ids(shared)],
+        before[old_tokenizer.convert_tokens_to_ids(shared)],
+        atol=1e-4 * float(before.abs().max()),
     )
 
 
