@@ -21,11 +21,15 @@ With the reasoning ``states`` errors are always answered, because the state is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Literal
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -40,7 +44,7 @@ from llm_agent.data.prompts import derived_seed, make_prompts, prompt_rows, spli
 from llm_agent.data.reasoning import Reasoning, format_reasoning
 from llm_agent.data.rollout import draw_errors, draw_exploration, rollout
 from llm_agent.data.teachers import GAIN_RANGE, GainTeacher, OptimalTeacher, Teacher
-from llm_agent.data.trajectory_text import STATE_DECIMALS
+from llm_agent.data.working import STATE_DECIMALS, Working, work
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -69,6 +73,7 @@ KINDS: tuple[Kind, ...] = ("expert", "varied", "optimal")
 # Variations of a plant have horizons between these multiples of the plant's own.
 HORIZON_RANGE = (0.4, 0.8)
 _VARIATIONS = 64  # variations drawn for each plant
+_WORTH_PROCESSES = 1000  # optimal demonstrations for which starting processes pays
 
 
 @dataclass(frozen=True)
@@ -171,10 +176,14 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
         # Waypoints are the states predicted when the plan is written, so they contain no later errors.
         x = simulate_feedback(made.trajectories.system, x[:, 0], made.K, DECIMALS).x
 
+    workings: Iterable[Working | None] = repeat(None)
+    if reasoning == "states":
+        workings = list(map(partial(work, made.trajectories.system), x, made.written))
+
     def completions(controls: Array) -> list[str]:
         """With these controls: in the reasoning's trajectory if there is one, otherwise in the plan."""
         plans = made.written if reasoning == "states" else controls
-        reasons = map(format_reasoning, repeat(reasoning), made.gains, x, controls)
+        reasons = map(format_reasoning, repeat(reasoning), made.gains, x, controls, workings)
         return list(map(format_completion, plans, reasons))
 
     written = completions(made.written)
@@ -209,17 +218,21 @@ def make_demonstrations(
     """
     from datasets import Dataset
 
-    rows, plants = [], {}
-    for name, plant_count in zip(systems, split_evenly(count, len(systems)), strict=True):
-        batches = []
-        for system, batch_count, batch_seed in _variants(get_system(name), plant_count, config.variations, seed):
-            x0 = sample_states(system, batch_count, split, batch_seed)
-            demonstration_seed = derived_seed(SPLITS.index(split), batch_seed)
-            batches.append(demonstrate(system, x0, config, demonstration_seed))
-            if progress:
-                progress(batch_count)
-        rows += [row for batch in batches for row in demonstration_rows(batch, config.reasoning)]
-        plants[name] = {**_describe(batches[0]), "variations": sum(len(batch.written) for batch in batches[1:])}
+    tasks = [
+        _Task(system, batch_count, batch_seed, config, split)
+        for name, plant_count in zip(systems, split_evenly(count, len(systems)), strict=True)
+        for system, batch_count, batch_seed in _variants(get_system(name), plant_count, config.variations, seed)
+    ]
+    rows: list[dict[str, Any]] = []
+    plants: dict[str, dict[str, Any]] = {}
+    for task, batch in zip(tasks, _made(tasks, config.kind == "optimal" and count >= _WORTH_PROCESSES), strict=True):
+        rows += batch.rows
+        if task.system.name in plants:
+            plants[task.system.name]["variations"] += len(batch.rows)
+        else:  # a plant's own settings come first
+            plants[task.system.name] = {**batch.description, "variations": 0}
+        if progress:
+            progress(task.count)
     card = {
         "kind": config.kind,
         "split": split,
@@ -234,6 +247,41 @@ def make_demonstrations(
         "versions": {name: version(name) for name in ("control-grpo", "numpy", "gymnasium", "scipy")},
     }
     return Dataset.from_list(rows).shuffle(seed=seed), card
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Demonstrations of one plant with one setting of its parameters."""
+
+    system: System
+    count: int
+    seed: int
+    config: DemonstrationConfig
+    split: Split
+
+
+class _Batch(NamedTuple):
+    rows: list[dict[str, Any]]
+    description: dict[str, Any]
+
+
+def _make(task: _Task) -> _Batch:
+    x0 = sample_states(task.system, task.count, task.split, task.seed)
+    made = demonstrate(task.system, x0, task.config, derived_seed(SPLITS.index(task.split), task.seed))
+    return _Batch(demonstration_rows(made, task.config.reasoning), _describe(made))
+
+
+def _made(tasks: list[_Task], in_processes: bool) -> Iterator[_Batch]:
+    """The tasks' demonstrations, in order; in one process for each CPU core if that pays."""
+    if not in_processes:
+        yield from map(_make, tasks)
+        return
+    # Spawned, because a forked process inherits torch's locks but not its threads.
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        largest_first = sorted(range(len(tasks)), key=lambda i: -tasks[i].count)
+        futures = {i: pool.submit(_make, tasks[i]) for i in largest_first}
+        for i in range(len(tasks)):
+            yield futures.pop(i).result()
 
 
 def _variants(system: System, count: int, variations: float, seed: int) -> Iterator[tuple[System, int, int]]:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 from llm_agent.data.trajectory_text import format_trajectory
+from llm_agent.data.working import Working
 
 __all__ = [
     "GAIN_DECIMALS",
@@ -44,7 +45,9 @@ def format_gains(K: ArrayLike) -> str:
     return "feedback " + " ".join(f"{name}={value + 0.0:.{GAIN_DECIMALS}f}" for name, value in gains)
 
 
-def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike) -> str:
+def format_reasoning(
+    style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: ArrayLike, working: Working | None = None
+) -> str:
     """The reasoning of one demonstration.
 
     Args:
@@ -53,6 +56,7 @@ def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: Arr
         K: the feedback gains, (m, n); None for a plan that has none.
         x: for waypoints the predicted states, (N + 1, n); for a trajectory the states at its controls, (N, n).
         u: the controls, (N, m); used for the trajectory only.
+        working: of the trajectory's steps; used for the trajectory only.
     """
     if style == "none":
         return ""
@@ -60,7 +64,8 @@ def format_reasoning(style: Reasoning, K: ArrayLike | None, x: ArrayLike, u: Arr
     if style == "waypoints":
         parts.append(format_waypoints(x))
     elif style == "states":
-        parts.append(format_trajectory(x, u))
+        assert working is not None, "a trajectory is written with its working"
+        parts.append(format_trajectory(x, u, working))
     return "; ".join(parts)
 
 

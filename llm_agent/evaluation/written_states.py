@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from control_envs import System
-from llm_agent.data.trajectory_text import STATE_DECIMALS, parse_trajectory
+from llm_agent.data.trajectory_text import parse_trajectory
+from llm_agent.data.working import STATE_DECIMALS
 
 __all__ = ["step_errors"]
 
@@ -24,7 +25,7 @@ def step_errors(system: System, completions: Sequence[str]) -> dict[str, Any] | 
         (lists of n): ``exact``, the share of steps without error, and ``percentiles`` 50, 90 and 99 of the absolute
         error, in the component's unit.
     """
-    parsed = [parse_trajectory(completion, system.n, system.m) for completion in completions]
+    parsed = [parse_trajectory(completion, system) for completion in completions]
     written = [trajectory for trajectory in parsed if trajectory is not None and len(trajectory[0]) > 1]
     if not written:
         return None

@@ -9,6 +9,7 @@ import numpy as np
 
 from control_envs import System, format_completion, format_prompt, get_system
 from llm_agent.data.reasoning import Reasoning, format_reasoning
+from llm_agent.data.working import work
 from llm_agent.models.chat import encode
 from llm_agent.models.tokenizer import writes_states
 
@@ -98,5 +99,7 @@ def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "
     """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end token."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
     states = np.tile(system.x_bounds[:, 0], (system.horizon + (reasoning != "states"), 1))
-    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls)
+    # The working of a plant at rest: its numbers are a token each, as they are in ordinary answers.
+    working = work(system, np.zeros_like(states), np.zeros_like(controls)) if reasoning == "states" else None
+    text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls, working)
     return len(tokenizer(format_completion(controls, text), add_special_tokens=False).input_ids) + 1

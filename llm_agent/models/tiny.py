@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from control_envs import SYSTEMS
+from control_envs.dynamics.riccati import physical_problem
 from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ INIT_STD = 0.02
 FOURIER_SHARE = 0.5
 FREQUENCIES = (0.05, 32.0)
 SLOPE = -0.5
+TURNS = 16  # at most: frequencies of the registered plants' products
+_SLOW, _ALIKE = 1.0, 0.005  # turns a unit that all features show, and relative differences that do not matter
 
 
 def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -117,13 +121,32 @@ def save_tiny(folder: str | Path, seed: int = 0) -> None:
 
 
 def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Overwrites the first dimensions of every number token's vector with Fourier features of its value, in place."""
+    """Overwrites the first dimensions of every number token's vector with Fourier features of its value, in place.
+
+    Most of the frequencies are spread over all scales. The others are those at which products with the registered
+    plants' coefficients turn modulo a hundredth (`llm_agent.data.working`), or for fine parts the first harmonics of a
+    hundredth.
+    """
     import torch
 
     ids, values = number_tokens(tokenizer)
     pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
-    frequency = np.geomspace(*FREQUENCIES, pairs)
-    amplitude = frequency**SLOPE / np.sqrt(np.mean(frequency ** (2 * SLOPE))) * math.sqrt(2) * INIT_STD
-    phase = 2 * math.pi * values[:, None] * frequency
-    features = np.concatenate([amplitude * np.cos(phase), amplitude * np.sin(phase)], axis=1)
+    turns = product_turns()
+    spread = np.geomspace(*FREQUENCIES, pairs - len(turns))
+    amplitude = np.concatenate([spread**SLOPE / np.sqrt(np.mean(spread ** (2 * SLOPE))), np.ones(len(turns))])
+    fine = np.array([token.endswith("+") for token in tokenizer.convert_ids_to_tokens(ids.tolist())])
+    own = np.where(fine[:, None], np.arange(len(turns)) + 1.0, turns)
+    phase = 2 * math.pi * values[:, None] * np.concatenate([np.tile(spread, (len(ids), 1)), own], axis=1)
+    features = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * np.tile(amplitude, 2) * math.sqrt(2) * INIT_STD
     embedding[torch.as_tensor(ids), : 2 * pairs] = torch.as_tensor(features, dtype=embedding.dtype)
+
+
+def product_turns() -> np.ndarray:
+    """How often a two-decimal number times a coefficient of a registered plant turns modulo a hundredth, per unit."""
+    turns: list[float] = []
+    for system in SYSTEMS.values():
+        A, B, _, _ = physical_problem(system)
+        for turn in np.abs(np.concatenate([A, B], axis=1) - np.round(np.concatenate([A, B], axis=1))).ravel() * 100:
+            if turn > _SLOW and not np.isclose(turn, turns, rtol=_ALIKE).any():
+                turns.append(float(turn))
+    return np.sort(turns)[::-1][:TURNS]

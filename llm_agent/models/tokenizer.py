@@ -24,7 +24,8 @@ from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
 from llm_agent.data.reasoning import GAIN_DECIMALS, format_gains
-from llm_agent.data.trajectory_text import FINE_STEPS, STATE_DECIMALS, TRAJECTORY
+from llm_agent.data.trajectory_text import TRAJECTORY
+from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS
 from llm_agent.models.chat import BARE
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = [
     "EOS",
     "MAX_GAIN",
     "MAX_INTEGER",
+    "MAX_TOKENS",
     "PAD",
     "build_tokenizer",
     "byte_alphabet",
@@ -47,6 +49,7 @@ __all__ = [
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
+MAX_TOKENS = 1536  # of prompt and completion: what the longest registered plant's written trajectory takes
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
@@ -123,7 +126,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         eos_token=EOS,
         padding_side="left",
         clean_up_tokenization_spaces=False,
-        model_max_length=1024,
+        model_max_length=MAX_TOKENS,
         chat_template=BARE,
     )
 
@@ -151,8 +154,8 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 
 def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer has tokens for the fine parts of states; older ones spell them."""
-    return next(iter(_fine_parts())) in tokenizer.get_vocab()
+    """Whether the tokenizer has tokens and room for written trajectories; older ones lack one or both."""
+    return next(iter(_fine_parts())) in tokenizer.get_vocab() and tokenizer.model_max_length >= MAX_TOKENS
 
 
 @cache

@@ -101,7 +101,10 @@ class TinySFTTrainer(SFTTrainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        return SimilarLengths([len(ids) for ids in rows["input_ids"]], self.args.train_batch_size, self.args.seed)
+        together = (
+            self.args.train_batch_size * self.args.world_size
+        )  # processes wait for the one with the longest texts
+        return SimilarLengths([len(ids) for ids in rows["input_ids"]], together, self.args.seed)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """Muon and AdamW in one optimizer, or AdamW alone."""

@@ -16,6 +16,7 @@ from peft import LoraConfig, get_peft_model
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
+from control_envs.dynamics.riccati import physical_problem
 from llm_agent.data.demonstrations import (
     KINDS,
     DemonstrationConfig,
@@ -26,7 +27,8 @@ from llm_agent.data.demonstrations import (
 from llm_agent.data.reasoning import parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
-from llm_agent.data.trajectory_text import STATE_DECIMALS, TRAJECTORY, format_trajectory, parse_trajectory
+from llm_agent.data.trajectory_text import TRAJECTORY, format_trajectory, parse_trajectory
+from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS, nonlinear_components, split, work
 from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
@@ -45,17 +47,17 @@ def tokenizer():
 
 @st.composite
 def trajectories(draw):
-    """States (N, n) and controls (N, m) of any plant, on their grids."""
-    n, m, steps = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(1, 130))
-    x = draw(arrays(np.int64, (steps, n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
-    u = draw(arrays(np.int64, (steps, m), elements=st.integers(-1_500, 1_500))) / 100
-    return x, u
+    """A plant, states (N, n) and controls (N, m) on their grids."""
+    system, steps = get_system(draw(st.sampled_from(sorted(SYSTEMS)))), draw(st.integers(1, 130))
+    x = draw(arrays(np.int64, (steps, system.n), elements=st.integers(-99_999, 99_999))) / 10**STATE_DECIMALS
+    u = draw(arrays(np.int64, (steps, system.m), elements=st.integers(-1_500, 1_500))) / 100
+    return system, x, u
 
 
 def written(row, system):
     """The states and controls of a row's completion, and the controls taught in their place."""
     reasoning = [row[key].partition("</REASONING>")[0] for key in ("completion", "taught")]
-    (x, u), (_, taught) = (parse_trajectory(text, system.n, system.m) for text in reasoning)
+    (x, u), (_, taught) = (parse_trajectory(text, system) for text in reasoning)
     return x, u, taught
 
 
@@ -65,22 +67,64 @@ def written(row, system):
 @settings(deadline=None, max_examples=50)
 @given(trajectories())
 def test_a_trajectory_comes_back(trajectory):
-    x, u = trajectory
-    states, controls = parse_trajectory(format_trajectory(x, u), x.shape[1], u.shape[1])
+    system, x, u = trajectory
+    states, controls = parse_trajectory(format_trajectory(x, u, work(system, x, u)), system)
     assert np.array_equal(states, x)
     assert np.array_equal(controls, u)
 
 
 @given(st.text())
 def test_reading_a_trajectory_never_raises(text):
-    found = parse_trajectory(text, 2, 1)
+    found = parse_trajectory(text, LONG)
     assert found is None or found[0].shape[1] == 2
 
 
 def test_what_is_no_trajectory_is_none():
-    assert parse_trajectory("feedback k1=3.2 k2=2.5", 2, 1) is None  # only gains
-    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", 2, 1) is None  # not a whole step
-    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", 2, 1) is None  # the word is missing
+    plant = get_system("double_integrator")
+    assert parse_trajectory("feedback k1=3.2 k2=2.5", plant) is None  # only gains
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", plant) is None  # not a whole step
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20, -1.00, -0.50", plant) is None  # half a working
+    assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", plant) is None  # the word is missing
+
+
+# -- the working ---------------------------------------------------------------------------------------------
+
+
+def test_the_working_is_what_long_addition_writes():
+    """x1+ = x1 + 0.1 x2 + 0.005 u and x2+ = x2 + 0.1 u, from (0.5641, 0.2238) with -3."""
+    plant = get_system("double_integrator")
+    x = np.array([[0.5641, 0.2238], [0.5641 + 0.02238 - 0.015, 0.2238 - 0.3]]).round(STATE_DECIMALS)
+    made = work(plant, x, np.array([[-3.0], [0.0]]))
+    # 0.0041 + (0.022 - 0.02) + 0.00038 + (-0.015 + 0.02) = 0.0115, and 0.0038 + 0
+    assert made.sums.tolist() == [[115, 38]]
+    assert made.components == ()
+    text = format_trajectory(x, [[-3.0], [0.0]], made)
+    assert text == f"{TRAJECTORY}0.0041+0.56, 0.0038+0.22, -3.00, 1.15, 0.38, 0.0015+0.57, 0.0038+-0.08, 0.00"
+
+
+def test_a_sum_depends_on_each_coarse_part_alone(system):
+    """Less what each coarse part and control contributes, a sum is small and linear in the fine parts."""
+    made = demonstrate(system, sample_states(system, 20, "train"), DemonstrationConfig(reasoning="states"), 1)
+    A, B, _, _ = physical_problem(system)
+    for x, u in zip(made.states, made.written, strict=True):
+        found = work(system, x, u)
+        now, then = (split(np.round(states * 10**STATE_DECIMALS).astype(int)) for states in (x[:-1], x[1:]))
+        assert np.all((found.sums - then[1]) % FINE_STEPS == 0)
+        products = [now[0][:, j, None] * A[:, j] * 100 for j in range(system.n)]
+        products += [np.round(u[:-1, k, None] * 100) * B[:, k] * 100 for k in range(system.m)]
+        rest = (system.step(x[:-1], u[:-1]) - x[:-1] @ A.T - u[:-1] @ B.T) * 10**STATE_DECIMALS
+        np.testing.assert_allclose(found.remainders, rest[:, found.components], atol=1.01)
+        rest[:, found.components] = split(found.remainders)[1]
+        contributions = sum(p - 100 * np.round(p / 100) for p in products) + now[1] @ A.T + rest
+        np.testing.assert_allclose(found.sums, contributions, atol=1.5)
+        assert np.abs(found.sums).max() < 500  # a sum is one token
+
+
+def test_linear_plants_have_no_remainder():
+    has = {name: list(nonlinear_components(system)) for name, system in SYSTEMS.items()}
+    assert has["double_integrator"] == []
+    assert has["upright_pendulum"] == [1]
+    assert has["attitude"] == [0, 1, 2]
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------
@@ -164,7 +208,10 @@ def test_errors_of_written_states_are_measured(system):
     assert found["exact"] == [1.0] * system.n
     x = made.states.copy()
     x[:, 3, 0] += 0.02
-    wrong = [f"<REASONING>{format_trajectory(*parts)}</REASONING>" for parts in zip(x, made.written, strict=True)]
+    wrong = [
+        f"<REASONING>{format_trajectory(states, u, work(system, states, u))}</REASONING>"
+        for states, u in zip(x, made.written, strict=True)
+    ]
     found = step_errors(system, wrong)
     steps = system.horizon - 1
     assert found["exact"][0] <= 1 - 1 / steps
@@ -177,23 +224,27 @@ def test_errors_of_written_states_are_measured(system):
 
 
 def test_tokens_of_a_trajectory(tokenizer, system):
-    """One token for a control, two for a component of a state; as many for the taught text as for the written one."""
+    """One token for a control and for a sum, two for a component of a state and for a remainder; as many for the taught
+    text as for the written one."""
     rows, _ = make_demonstrations([system.name], 8, DemonstrationConfig(perturbation=0.15, reasoning="states"))
     gains = 2 * system.n * system.m
-    step = 2 * system.n + system.m
+    working = system.n + 2 * len(nonlinear_components(system))
+    step = 2 * system.n + system.m + working
     for row in rows:
         ids = tokenizer(row["completion"]).input_ids
-        assert len(ids) == gains + 1 + system.horizon * (step + system.m) + 2
+        assert len(ids) == gains + 1 + system.horizon * (step + system.m) - working + 2
         assert tokenizer.decode(ids) == row["completion"]
     assert len(tokenize(rows, tokenizer)) == len(rows)
 
 
 @given(st.integers(-49_949, 49_949), st.integers(-500, 500))
 def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
-    text = format_trajectory([[state / 10**STATE_DECIMALS]], [[control / 100]])
+    plant = get_system("double_integrator")
+    x, controls = np.array([[state / 10**STATE_DECIMALS, 0.0]]), np.array([[control / 100]])
+    text = format_trajectory(x, controls, work(plant, x, controls))
     ids = tokenizer(format_completion([[0.0]], text)).input_ids
-    fine, coarse, u = (tokenizer.decode([i]) for i in ids[1:4])
-    assert f"{TRAJECTORY}{fine}{coarse}{u}" == text
+    fine, coarse, *_, u = (tokenizer.decode([i]) for i in ids[1:6])
+    assert f"{TRAJECTORY}{fine}{coarse}0.0000+0.00, {u}" == text
     assert fine.endswith("+")
     assert float(fine[:-1]) + float(coarse[:-2]) == pytest.approx(state / 10**STATE_DECIMALS, abs=1e-9)
     assert -0.005 <= float(fine[:-1]) < 0.005
