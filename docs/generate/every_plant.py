@@ -28,7 +28,8 @@ def main(name):
     record = json.loads((SHIPPED / name / PROVENANCE).read_text())
     minutes = sum(record["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60
     states = next(iter(record["evaluation"].values()))["states"]["count"]
-    machine = f"{record['machine']['threads']} of {record['machine']['cores']} cores"
+    used = record["machine"]["threads"] * record["machine"].get("processes", 1)
+    machine = f"{used} of {record['machine']['cores']} cores"
     print(f"Trained in {minutes:.0f} minutes on {machine}. One greedy plan from each of {states} held-out states.\n")
     print(table(HEAD, [row(plant, report) for plant, report in record["evaluation"].items()]))
 

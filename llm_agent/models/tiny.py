@@ -30,8 +30,10 @@ __all__ = [
     "MARK",
     "NAME",
     "SLOPE",
+    "TURNS",
     "build_tiny",
     "holds_tiny",
+    "product_turns",
     "renewed",
     "save_tiny",
 ]

@@ -41,7 +41,7 @@ from llm_agent.data.demonstrations import (
 from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
-from llm_agent.models.tiny import build_tiny, save_tiny
+from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, product_turns, save_tiny
 from llm_agent.models.tokenizer import number_families, number_tokens
 from llm_agent.policies.language_model import LLMPolicy, NumericPolicy
 from llm_agent.training.optim import MuonAdamW, _Muon
@@ -104,6 +104,24 @@ def test_near_numbers_start_near_each_other(tiny):
     here = embedding[family[len(family) // 2]]
     near, far = embedding[family[len(family) // 2 + 3]], embedding[family[len(family) // 2 + 150]]
     assert here @ near > here @ far + 0.3
+
+
+def test_a_fresh_model_sees_the_fine_parts_of_products(tiny):
+    """Numbers whose products with a plant's coefficient have the same fine part share a feature."""
+    turns = product_turns()
+    assert 10.0 in turns.round(6)  # 0.1 of the double integrator: ten turns of a hundredth per unit
+    assert 24.6 in turns.round(1)  # 0.2458 of the pendulum
+    assert len(turns) <= TURNS
+    model, tokenizer = tiny
+    embedding = model.get_input_embeddings().weight
+    pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
+    feature = pairs - len(turns) + turns.round(6).tolist().index(10.0)
+    at = {
+        text: embedding[tokenizer(text).input_ids[0]][[feature, pairs + feature]]
+        for text in ("0.33, ", "1.13, ", "0.38, ")
+    }
+    torch.testing.assert_close(at["0.33, "], at["1.13, "])  # 0.0330 and 0.1130
+    torch.testing.assert_close(at["0.33, "], -at["0.38, "])  # half a hundredth apart
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path):

@@ -17,6 +17,7 @@ from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
 from control_envs.dynamics.riccati import physical_problem
+from llm_agent.data import demonstrations
 from llm_agent.data.demonstrations import (
     KINDS,
     DemonstrationConfig,
@@ -218,6 +219,17 @@ def test_errors_of_written_states_are_measured(system):
     assert min(found["exact"]) == pytest.approx(1 - 2 / steps)
     assert found["percentiles"]["50"][0] < 1e-4
     assert step_errors(system, ["no trajectory"]) is None
+
+
+def test_demonstrations_from_several_processes_are_those_from_one(monkeypatch):
+    asked = (["attitude", "double_integrator"], 10, DemonstrationConfig("optimal", "states", variations=0.2))
+    rows, card = make_demonstrations(*asked)
+    monkeypatch.setattr(demonstrations, "_WORTH_PROCESSES", 1)
+    counted = []
+    again, card_again = make_demonstrations(*asked, progress=counted.append)
+    assert again.to_list() == rows.to_list()
+    assert card_again == card
+    assert sum(counted) == 10
 
 
 # -- tokens --------------------------------------------------------------------------------------------------
