@@ -16,7 +16,7 @@ to them. Perturbed demonstrations therefore add errors to the written controls. 
 * ``answers`` the errors: it is the teacher's control at the state that the errors led to (DART: Laskey et al., "Noise
   injection for robust imitation learning", arXiv 1703.09327).
 
-With the reasoning ``states`` errors are always answered, because the state is there to read.
+With the reasonings ``states`` and ``working`` errors are always answered, because the state is there to read.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from control_envs.systems.initial_states import SPLITS, Split
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 from llm_agent.data.prompts import derived_seed, make_prompts, prompt_rows, split_evenly
-from llm_agent.data.reasoning import Reasoning, format_reasoning
+from llm_agent.data.reasoning import WITH_STATES, Reasoning, format_reasoning
 from llm_agent.data.rollout import draw_errors, draw_exploration, rollout
 from llm_agent.data.teachers import GAIN_RANGE, GainTeacher, OptimalTeacher, Teacher
 from llm_agent.data.working import STATE_DECIMALS, Working, work
@@ -84,9 +84,9 @@ class DemonstrationConfig:
         kind: "expert", "varied" or "optimal", as described in this module.
         reasoning: see `llm_agent.data.reasoning.format_reasoning`.
         perturbation: the largest error in written controls (`llm_agent.data.rollout.draw_errors`).
-        errors: whether the targets ignore or answer the errors; with the reasoning "states" they answer.
+        errors: whether the targets ignore or answer the errors; with written states they answer.
         exploration: how often random controls are written (`llm_agent.data.rollout.draw_exploration`); only with the
-            reasoning "states".
+            reasonings "states" and "working".
         variations: share of the demonstrations with other plant parameters and horizons.
 
     Raises:
@@ -116,7 +116,7 @@ class Demonstrations:
         taught: the targets in their place, (count, N, m); equal to ``written`` without perturbation.
         K: the gains that each demonstration states, (count, m, n); None for optimal plans, which have none.
         dropped: number of initial states from which the teacher violates a bound.
-        states: for the reasoning ``states``, the states that controls are computed from, as written, (count, N, n).
+        states: for written states, the states that controls are computed from, as written, (count, N, n).
     """
 
     trajectories: Trajectory
@@ -141,7 +141,7 @@ def demonstrate(system: System, x0: Array, config: DemonstrationConfig, seed: in
     teacher = _make_teacher(system, x0, config, seed)
     x0, dropped = x0[teacher.feasible], int((~teacher.feasible).sum())
     noise = draw_errors(system, len(x0), config.perturbation, derived_seed(seed, 1))
-    if config.reasoning == "states":
+    if config.reasoning in WITH_STATES:
         explored = draw_exploration(system, len(x0), config.exploration, derived_seed(seed, 4))
         made = rollout(system, x0, teacher, noise, explored, STATE_DECIMALS)
         trajectories = simulate(system, x0, made.written)
@@ -157,7 +157,7 @@ def _make_teacher(system: System, x0: Array, config: DemonstrationConfig, seed: 
     if config.kind == "optimal":
         return OptimalTeacher(system, x0)
     gain_range = GAIN_RANGE if config.kind == "varied" else None
-    return GainTeacher(system, x0, gain_range, rounded=config.reasoning == "states", seed=seed)
+    return GainTeacher(system, x0, gain_range, rounded=config.reasoning in WITH_STATES, seed=seed)
 
 
 # -- rows of text --------------------------------------------------------------------------------------------
@@ -169,20 +169,20 @@ def demonstration_rows(demonstrations: Demonstrations, reasoning: Reasoning = "b
     ``taught`` is the completion with the targets in place of the written controls.
     """
     made, x = demonstrations, demonstrations.trajectories.x
-    if reasoning == "states":
-        assert made.states is not None, 'demonstrate with the reasoning "states"'
+    if reasoning in WITH_STATES:
+        assert made.states is not None, f'demonstrate with the reasoning "{reasoning}"'
         x = made.states
     elif reasoning == "waypoints" and made.K is not None:
         # Waypoints are the states predicted when the plan is written, so they contain no later errors.
         x = simulate_feedback(made.trajectories.system, x[:, 0], made.K, DECIMALS).x
 
     workings: Iterable[Working | None] = repeat(None)
-    if reasoning == "states":
+    if reasoning == "working":
         workings = list(map(partial(work, made.trajectories.system), x, made.written))
 
     def completions(controls: Array) -> list[str]:
         """With these controls: in the reasoning's trajectory if there is one, otherwise in the plan."""
-        plans = made.written if reasoning == "states" else controls
+        plans = made.written if reasoning in WITH_STATES else controls
         reasons = map(format_reasoning, repeat(reasoning), made.gains, x, controls, workings)
         return list(map(format_completion, plans, reasons))
 

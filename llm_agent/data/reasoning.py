@@ -16,6 +16,7 @@ from llm_agent.data.working import Working
 __all__ = [
     "GAIN_DECIMALS",
     "REASONINGS",
+    "WITH_STATES",
     "Reasoning",
     "format_gains",
     "format_reasoning",
@@ -25,8 +26,9 @@ __all__ = [
     "parse_gains",
 ]
 
-Reasoning = Literal["none", "brief", "waypoints", "states"]
-REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints", "states")
+Reasoning = Literal["none", "brief", "waypoints", "states", "working"]
+REASONINGS: tuple[Reasoning, ...] = ("none", "brief", "waypoints", "states", "working")
+WITH_STATES: tuple[Reasoning, ...] = ("states", "working")  # they write the whole trajectory
 GAIN_DECIMALS = 1
 _SEGMENTS = 10  # parts that waypoints divide a trajectory into
 _GAIN = re.compile(r"\bk[0-9]{1,4}=(-?[0-9]{1,6}(?:\.[0-9]{1,6})?)(?![0-9])")
@@ -52,19 +54,18 @@ def format_reasoning(
 
     Args:
         style: "none" is empty; "brief" states the gains; "waypoints" also the states at each tenth of the trajectory;
-            "states" also the whole trajectory (`llm_agent.data.trajectory_text`).
+            "states" also the whole trajectory, and "working" its working too (`llm_agent.data.trajectory_text`).
         K: the feedback gains, (m, n); None for a plan that has none.
         x: for waypoints the predicted states, (N + 1, n); for a trajectory the states at its controls, (N, n).
         u: the controls, (N, m); used for the trajectory only.
-        working: of the trajectory's steps; used for the trajectory only.
+        working: of the trajectory's steps; for the style of that name only.
     """
     if style == "none":
         return ""
     parts = [] if K is None else [format_gains(K)]
     if style == "waypoints":
         parts.append(format_waypoints(x))
-    elif style == "states":
-        assert working is not None, "a trajectory is written with its working"
+    elif style in WITH_STATES:
         parts.append(format_trajectory(x, u, working))
     return "; ".join(parts)
 

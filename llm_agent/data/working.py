@@ -1,13 +1,14 @@
 """The working of a written trajectory: the numbers that make the next state easy to compute from state and controls.
 
 A step is x+ = A x + B u + r(x, u), where A, B is the linearisation about the origin that LQR uses. Written states have
-four decimals, and an unstable plant needs every one of them. A network computes a smooth function to about two decimals
+four decimals, and an unstable plant needs every one of them. A network learns a smooth function to about two decimals
 soon, and to four hardly ever. So each number is written as a coarse part (a multiple of 0.01) and a fine part, and
 
 * a coarse part is needed only to within half a hundredth,
-* the fine part of x+ is a sum modulo a hundredth. Taken modulo a hundredth at once, it gives a network no slope to
-  learn from. Before whole hundredths are carried, it is an ordinary sum of a few numbers of the size of a hundredth:
-  the fine parts, and for each coarse part a number that depends on it alone, as in long multiplication,
+* the fine part of x+ is a sum modulo a hundredth, as in long multiplication. Its terms are the fine parts of x, and the
+  fine part of each coarse part's (and control's) product with its coefficient, which depends on that part alone,
+* the sum is written before whole hundredths are carried. Taken modulo a hundredth at once, it would give a network no
+  slope to learn from,
 * the remainder r is small, and a per cent of it is exact enough.
 """
 
@@ -24,27 +25,28 @@ from control_envs.dynamics.riccati import physical_problem
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
-__all__ = ["FINE_STEPS", "STATE_DECIMALS", "Working", "nonlinear_components", "split", "work"]
+__all__ = ["FINE_STEPS", "SLOW", "STATE_DECIMALS", "Working", "nonlinear_components", "product_turns", "split", "work"]
 
 # An unstable plant amplifies the rounding of written states: with three decimals the upright pendulum often falls. With
 # four, every registered plant is controlled as without rounding (tests/agent/test_states.py).
 STATE_DECIMALS = 4
 FINE_STEPS = 10 ** (STATE_DECIMALS - DECIMALS)  # fine steps in one step of the coarse part
+SLOW = 1.0  # turns of a hundredth per unit: a product that turns no faster is not written
 Whole = TypeVar("Whole", int, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
 class Working:
-    """Numbers in fine steps, for K steps.
+    """Numbers in fine steps, for K steps of n components.
 
     Attributes:
-        components: the components of the state that have a remainder.
-        remainders: r of these components, (K, q).
+        remainders: r of each component that has a nonlinear equation, (K,); by component.
+        products: the fine parts of each component's products, (K, number of products); one array for each component.
         sums: the fine part of each component of x+ plus whole hundredths, (K, n).
     """
 
-    components: tuple[int, ...]
-    remainders: np.ndarray
+    remainders: dict[int, np.ndarray]
+    products: list[np.ndarray]
     sums: np.ndarray
 
 
@@ -64,22 +66,29 @@ def nonlinear_components(system: System) -> tuple[int, ...]:
     return tuple(np.flatnonzero(~np.isclose(first + second, both)).tolist())
 
 
+def product_turns(system: System) -> Array:
+    """How often the product of a state (first n columns) or control with its coefficient turns modulo a hundredth while
+    the state or control, a multiple of a hundredth, changes by one; (n, n + m)."""
+    A, B, _, _ = physical_problem(system)
+    coefficients = np.concatenate([A, B], axis=1)
+    turns: Array = np.abs(coefficients - np.round(coefficients)) / 0.1**DECIMALS
+    return turns
+
+
 def work(system: System, x: Array, u: Array) -> Working:
     """The working between written states x (N, n), each the rounded step from the one before with controls u (N, m)."""
-    components = nonlinear_components(system)
     A, B, _, _ = physical_problem(system)
     states, controls = (np.round(v * 10**d).astype(int) for v, d in ((x, STATE_DECIMALS), (u[:-1], DECIMALS)))
     now, then = states[:-1], states[1:]
     rest = then - np.round(now @ A.T + FINE_STEPS * controls @ B.T).astype(int)
-    remainders = rest[:, components]
     coarse, fine = split(now)
-    total = fine @ A.T + _reduced(A * coarse[:, None] * FINE_STEPS) + _reduced(B * controls[:, None] * FINE_STEPS)
-    rest[:, components] = split(remainders)[1]  # of a written remainder only the fine part is added
-    carried = np.round((total + rest - then) / FINE_STEPS).astype(int)
-    return Working(components, remainders, then + FINE_STEPS * carried)
-
-
-def _reduced(products: Array) -> Array:
-    """Sums over the last axis of products less their whole hundredths."""
-    reduced: Array = (products - FINE_STEPS * np.round(products / FINE_STEPS)).sum(axis=-1)
-    return reduced
+    parts = np.concatenate([coarse, controls], axis=1)
+    products = split(np.round(FINE_STEPS * np.concatenate([A, B], axis=1) * parts[:, None]).astype(int))[1]
+    remainders = {i: rest[:, i] for i in nonlinear_components(system)}
+    added = rest.copy()
+    for i, remainder in remainders.items():  # of a written remainder only the fine part is added
+        added[:, i] = split(remainder)[1]
+    total = fine @ A.T + products.sum(axis=2) + added
+    sums = then + FINE_STEPS * np.round((total - then) / FINE_STEPS).astype(int)
+    fast = product_turns(system) > SLOW
+    return Working(remainders, [products[:, i, fast[i]] for i in range(system.n)], sums)

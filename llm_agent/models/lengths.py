@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import System, format_completion, format_prompt, get_system
-from llm_agent.data.reasoning import Reasoning, format_reasoning
+from llm_agent.data.reasoning import WITH_STATES, Reasoning, format_reasoning
 from llm_agent.data.working import work
 from llm_agent.models.chat import encode
-from llm_agent.models.tokenizer import writes_states
+from llm_agent.models.tokenizer import longest_reasoning
 
 if TYPE_CHECKING:
     from llm_agent.models.loading import Tokenizer
@@ -78,7 +78,7 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
             f"max_completion_length {requested} is too short: an answer takes {needed} tokens with this "
             f"tokenizer; give --max_completion_length {needed} or more"
         )
-    longest: Reasoning = "states" if writes_states(tokenizer) else "waypoints"
+    longest = longest_reasoning(tokenizer)
     return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
 
 
@@ -98,8 +98,8 @@ def prompt_tokens(tokenizer: Tokenizer, systems: Sequence[str]) -> int:
 def answer_tokens(tokenizer: Tokenizer, system: System, reasoning: Reasoning = "brief") -> int:
     """Tokens of a long ordinary answer: the reasoning, a full plan at the lower bounds, and the end token."""
     controls = np.tile(system.u_bounds[:, 0], (system.horizon, 1))
-    states = np.tile(system.x_bounds[:, 0], (system.horizon + (reasoning != "states"), 1))
+    states = np.tile(system.x_bounds[:, 0], (system.horizon + (reasoning not in WITH_STATES), 1))
     # The working of a plant at rest: its numbers are a token each, as they are in ordinary answers.
-    working = work(system, np.zeros_like(states), np.zeros_like(controls)) if reasoning == "states" else None
+    working = work(system, np.zeros_like(states), np.zeros_like(controls)) if reasoning == "working" else None
     text = format_reasoning(reasoning, np.full((system.m, system.n), 10.0), states, controls, working)
     return len(tokenizer(format_completion(controls, text), add_special_tokens=False).input_ids) + 1

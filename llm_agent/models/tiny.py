@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import SYSTEMS
-from control_envs.dynamics.riccati import physical_problem
+from llm_agent.data.working import SLOW, product_turns
 from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = [
     "TURNS",
     "build_tiny",
     "holds_tiny",
-    "product_turns",
+    "registered_turns",
     "renewed",
     "save_tiny",
 ]
@@ -48,7 +48,7 @@ FOURIER_SHARE = 0.5
 FREQUENCIES = (0.05, 32.0)
 SLOPE = -0.5
 TURNS = 16  # at most: frequencies of the registered plants' products
-_SLOW, _ALIKE = 1.0, 0.005  # turns a unit that all features show, and relative differences that do not matter
+_ALIKE = 0.005  # relative differences of frequencies that do not matter
 
 
 def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -133,7 +133,7 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
 
     ids, values = number_tokens(tokenizer)
     pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
-    turns = product_turns()
+    turns = registered_turns()
     spread = np.geomspace(*FREQUENCIES, pairs - len(turns))
     amplitude = np.concatenate([spread**SLOPE / np.sqrt(np.mean(spread ** (2 * SLOPE))), np.ones(len(turns))])
     fine = np.array([token.endswith("+") for token in tokenizer.convert_ids_to_tokens(ids.tolist())])
@@ -143,12 +143,10 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
     embedding[torch.as_tensor(ids), : 2 * pairs] = torch.as_tensor(features, dtype=embedding.dtype)
 
 
-def product_turns() -> np.ndarray:
-    """How often a two-decimal number times a coefficient of a registered plant turns modulo a hundredth, per unit."""
+def registered_turns() -> np.ndarray:
+    """How fast products with the registered plants' coefficients turn (`product_turns`), the fastest first."""
     turns: list[float] = []
-    for system in SYSTEMS.values():
-        A, B, _, _ = physical_problem(system)
-        for turn in np.abs(np.concatenate([A, B], axis=1) - np.round(np.concatenate([A, B], axis=1))).ravel() * 100:
-            if turn > _SLOW and not np.isclose(turn, turns, rtol=_ALIKE).any():
-                turns.append(float(turn))
+    for turn in np.concatenate([product_turns(system).ravel() for system in SYSTEMS.values()]):
+        if turn > SLOW and not np.isclose(turn, turns, rtol=_ALIKE).any():
+            turns.append(float(turn))
     return np.sort(turns)[::-1][:TURNS]

@@ -23,8 +23,8 @@ import numpy as np
 from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
-from llm_agent.data.reasoning import GAIN_DECIMALS, format_gains
-from llm_agent.data.trajectory_text import TRAJECTORY
+from llm_agent.data.reasoning import GAIN_DECIMALS, Reasoning, format_gains
+from llm_agent.data.trajectory_text import TRAJECTORY, WORKING
 from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS
 from llm_agent.models.chat import BARE
 
@@ -39,17 +39,17 @@ __all__ = [
     "PAD",
     "build_tokenizer",
     "byte_alphabet",
+    "longest_reasoning",
     "number_families",
     "number_tokens",
     "phrases",
     "vocabulary",
-    "writes_states",
 ]
 
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-MAX_TOKENS = 1536  # of prompt and completion: what the longest registered plant's written trajectory takes
+MAX_TOKENS = 1536  # of prompt and completion; the longest registered plant's trajectory with its working takes 1,400
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
@@ -63,7 +63,8 @@ def phrases(system: System) -> list[str]:
     other = system.replace(**dict.fromkeys(system.params, 0.5))  # prompts may omit a parameter of 1
     other_settings = _STANDALONE.split(format_prompt(other, np.zeros(system.n)))
     first, *gains, _ = _GAIN.split(format_gains(np.zeros((system.m, system.n))))
-    reasoning = [REASONING, REASONING + first, *gains, f"; {TRAJECTORY}", REASONING + TRAJECTORY]
+    states = [before + word for before in ("; ", REASONING) for word in (TRAJECTORY, WORKING)]
+    reasoning = [REASONING, REASONING + first, *gains, *states]
     return [*own_settings, *other_settings, *reasoning, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
 
 
@@ -153,9 +154,11 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
 
 
-def writes_states(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer has tokens and room for written trajectories; older ones lack one or both."""
-    return next(iter(_fine_parts())) in tokenizer.get_vocab() and tokenizer.model_max_length >= MAX_TOKENS
+def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:
+    """The longest reasoning that the tokenizer has tokens and room for; older ones have less."""
+    if next(iter(_fine_parts())) not in tokenizer.get_vocab():
+        return "waypoints"
+    return "working" if tokenizer.model_max_length >= MAX_TOKENS else "states"
 
 
 @cache

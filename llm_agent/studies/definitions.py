@@ -15,7 +15,7 @@ ALLTOKENS = ["--top_entropy_quantile", "1.0"]
 PLAIN_ADAM = ["--adam_epsilon", "1e-8"]
 SFT_STEPS, GRPO_STEPS = 500, 200  # in the presets for a pretrained tiny model
 # Tokens of a prompt and its completion with each style of reasoning. Compute is steps times tokens.
-TOKENS = {"none": 62, "brief": 66, "waypoints": 86, "states": 316}
+TOKENS = {"none": 62, "brief": 66, "waypoints": 86, "states": 316, "working": 512}
 
 
 @dataclass(frozen=True)

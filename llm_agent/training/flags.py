@@ -11,7 +11,7 @@ from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems import ALL, get_systems
 from control_envs.systems.settings import SET_HELP
 from llm_agent.data.demonstrations import ERRORS, KINDS, Errors, Kind
-from llm_agent.data.reasoning import REASONINGS, Reasoning
+from llm_agent.data.reasoning import REASONINGS, WITH_STATES, Reasoning
 from llm_agent.models.shipped import BASE
 from llm_agent.training.credit import CREDITS, Credit
 
@@ -72,8 +72,8 @@ class RunArguments:
     exploration: float = field(
         default=0.0,
         metadata={
-            "help": "with --reasoning states: probability, at each step, that a demonstration writes random controls "
-            "for up to three steps; the teacher goes on from where they lead"
+            "help": "with --reasoning states or working: probability, at each step, that a demonstration writes "
+            "random controls for up to three steps; the teacher goes on from where they lead"
         },
     )
     variations: float = field(
@@ -115,10 +115,10 @@ class RunArguments:
         for name in ("variations", "exploration"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name} is a share, between 0 and 1, not {getattr(self, name)}")
-        if self.exploration and self.reasoning != "states":
+        if self.exploration and self.reasoning not in WITH_STATES:
             raise ValueError(
-                f"--exploration needs --reasoning states, not {self.reasoning}: without its states, the plan after a "
-                "random control cannot be computed"
+                f"--exploration needs --reasoning states or working, not {self.reasoning}: without its states, "
+                "the plan after a random control cannot be computed"
             )
 
     @property

@@ -22,6 +22,7 @@ from control_envs.utils.files import write_json
 from control_envs.utils.optional import need
 from llm_agent.data.demonstrations import DemonstrationConfig, derived_seed, make_demonstrations, make_prompts
 from llm_agent.data.parquet import write_parquet
+from llm_agent.data.reasoning import REASONINGS
 from llm_agent.evaluation.evaluate import evaluate_run
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import messages
@@ -33,7 +34,7 @@ from llm_agent.models.lengths import (
     prompt_tokens,
 )
 from llm_agent.models.loading import is_tiny, load_model, load_tokenizer, lora_config, quicken, resolve, weights_size
-from llm_agent.models.tokenizer import writes_states
+from llm_agent.models.tokenizer import longest_reasoning
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.policies.vllm import check_vllm
 from llm_agent.storage.run_folder import RUNS, RunFolder, Stopwatch
@@ -186,7 +187,7 @@ class Pipeline:
         config = _changed(config, output_dir=str(self.run.path / "sft"))
         rows = Dataset.from_parquet(str(self.run.path / "data" / "demonstrations.parquet"))
         model, tokenizer = load_model(self.args.model, config.seed, trainable=True, four_bit=self.args.load_in_4bit)
-        if self.args.reasoning == "states" and tiny_model.holds_tiny(model) and not writes_states(tokenizer):
+        if tiny_model.holds_tiny(model) and self._outgrows(tokenizer):
             model, tokenizer = tiny_model.renewed(model, tokenizer)
         longest = demonstration_tokens(tokenizer, self.args.systems, self.args.reasoning)
         quicken(model, bool(config.bf16), config.use_cpu, longest)
@@ -242,6 +243,10 @@ class Pipeline:
     def _evaluate(self, title: str) -> None:
         say(title)
         evaluate_run(self.run)
+
+    def _outgrows(self, tokenizer: Any) -> bool:
+        """Whether demonstrations have longer reasoning than an older tiny model's tokenizer was made for."""
+        return REASONINGS.index(self.args.reasoning) > REASONINGS.index(longest_reasoning(tokenizer))
 
     # -- parts ---------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
 from control_envs.text import DECIMALS
-from llm_agent.data.reasoning import Reasoning
+from llm_agent.data.reasoning import WITH_STATES, Reasoning
 from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
 from llm_agent.models.tokenizer import number_families
@@ -49,7 +49,7 @@ def soft_width(fresh: bool, reasoning: Reasoning) -> float:
 
     Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
     """
-    return WIDTH_FRESH if fresh and reasoning != "states" else WIDTH_TRAINED
+    return WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED
 
 
 class NumberTargets:

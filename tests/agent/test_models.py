@@ -41,7 +41,7 @@ from llm_agent.data.demonstrations import (
 from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
-from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, product_turns, save_tiny
+from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny
 from llm_agent.models.tokenizer import number_families, number_tokens
 from llm_agent.policies.language_model import LLMPolicy, NumericPolicy
 from llm_agent.training.optim import MuonAdamW, _Muon
@@ -108,7 +108,7 @@ def test_near_numbers_start_near_each_other(tiny):
 
 def test_a_fresh_model_sees_the_fine_parts_of_products(tiny):
     """Numbers whose products with a plant's coefficient have the same fine part share a feature."""
-    turns = product_turns()
+    turns = registered_turns()
     assert 10.0 in turns.round(6)  # 0.1 of the double integrator: ten turns of a hundredth per unit
     assert 24.6 in turns.round(1)  # 0.2458 of the pendulum
     assert len(turns) <= TURNS

@@ -25,16 +25,16 @@ from llm_agent.data.demonstrations import (
     demonstration_rows,
     make_demonstrations,
 )
-from llm_agent.data.reasoning import parse_gains
+from llm_agent.data.reasoning import WITH_STATES, parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
-from llm_agent.data.trajectory_text import TRAJECTORY, format_trajectory, parse_trajectory
-from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS, nonlinear_components, split, work
+from llm_agent.data.trajectory_text import TRAJECTORY, WORKING, format_trajectory, parse_trajectory
+from llm_agent.data.working import FINE_STEPS, SLOW, STATE_DECIMALS, nonlinear_components, product_turns, split, work
 from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
-from llm_agent.models.tokenizer import build_tokenizer, number_families, writes_states
+from llm_agent.models.tokenizer import build_tokenizer, longest_reasoning, number_families
 from llm_agent.training.sft import NumberTargets, tokenize
 
 LONG = get_system("van_der_pol").replace(horizon=120)
@@ -69,9 +69,10 @@ def written(row, system):
 @given(trajectories())
 def test_a_trajectory_comes_back(trajectory):
     system, x, u = trajectory
-    states, controls = parse_trajectory(format_trajectory(x, u, work(system, x, u)), system)
-    assert np.array_equal(states, x)
-    assert np.array_equal(controls, u)
+    for working in (None, work(system, x, u)):
+        states, controls = parse_trajectory(format_trajectory(x, u, working), system)
+        assert np.array_equal(states, x)
+        assert np.array_equal(controls, u)
 
 
 @given(st.text())
@@ -84,7 +85,8 @@ def test_what_is_no_trajectory_is_none():
     plant = get_system("double_integrator")
     assert parse_trajectory("feedback k1=3.2 k2=2.5", plant) is None  # only gains
     assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20", plant) is None  # not a whole step
-    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, 0.0000+-0.20, -1.00, -0.50", plant) is None  # half a working
+    assert parse_trajectory(f"{WORKING}0.0000+0.40, 0.0000+-0.20, -1.00, 0.0000+-0.50", plant) is None  # half a working
+    assert parse_trajectory(f"{TRAJECTORY}0.0000+0.40, -0.20, -1.00", plant) is None  # a state without its fine part
     assert parse_trajectory("0.0000+0.40, 0.0000+-0.20, -1.00", plant) is None  # the word is missing
 
 
@@ -92,40 +94,48 @@ def test_what_is_no_trajectory_is_none():
 
 
 def test_the_working_is_what_long_addition_writes():
-    """x1+ = x1 + 0.1 x2 + 0.005 u and x2+ = x2 + 0.1 u, from (0.5641, 0.2238) with -3."""
+    """x1+ = x1 + 0.1 x2 + 0.005 u and x2+ = x2 + 0.1 u, from (0.5641, 0.2438) with -2.4."""
     plant = get_system("double_integrator")
-    x = np.array([[0.5641, 0.2238], [0.5641 + 0.02238 - 0.015, 0.2238 - 0.3]]).round(STATE_DECIMALS)
-    made = work(plant, x, np.array([[-3.0], [0.0]]))
-    # 0.0041 + (0.022 - 0.02) + 0.00038 + (-0.015 + 0.02) = 0.0115, and 0.0038 + 0
-    assert made.sums.tolist() == [[115, 38]]
-    assert made.components == ()
-    text = format_trajectory(x, [[-3.0], [0.0]], made)
-    assert text == f"{TRAJECTORY}0.0041+0.56, 0.0038+0.22, -3.00, 1.15, 0.38, 0.0015+0.57, 0.0038+-0.08, 0.00"
+    x = np.array([[0.5641, 0.2438], [0.5641 + 0.02438 - 0.012, 0.2438 - 0.24]]).round(STATE_DECIMALS)
+    made = work(plant, x, np.array([[-2.4], [0.0]]))
+    # 0.0041 + (0.024 - 0.02) + 0.00038 + (-0.012 + 0.01) = 0.0065, which is -0.0035 and a carry; and 0.0038 + 0
+    assert made.sums.tolist() == [[65, 38]]
+    assert [products.tolist() for products in made.products] == [[[40]], [[0]]]
+    assert not made.remainders
+    text = format_trajectory(x, [[-2.4], [0.0]], made)
+    working = "0.0040+0.65, 0.0000+0.38"
+    assert text == f"{WORKING}0.0041+0.56, 0.0038+0.24, -2.40, {working}, -0.0035+0.58, 0.0038+0.00, 0.00"
 
 
-def test_a_sum_depends_on_each_coarse_part_alone(system):
-    """Less what each coarse part and control contributes, a sum is small and linear in the fine parts."""
-    made = demonstrate(system, sample_states(system, 20, "train"), DemonstrationConfig(reasoning="states"), 1)
+def test_a_sum_adds_what_is_written_before_it(system):
+    """Fine parts of the products, which depend on one part each, and of the state and the remainder."""
+    made = demonstrate(system, sample_states(system, 20, "train"), DemonstrationConfig(reasoning="working"), 1)
     A, B, _, _ = physical_problem(system)
+    fast = product_turns(system) > SLOW
     for x, u in zip(made.states, made.written, strict=True):
         found = work(system, x, u)
         now, then = (split(np.round(states * 10**STATE_DECIMALS).astype(int)) for states in (x[:-1], x[1:]))
         assert np.all((found.sums - then[1]) % FINE_STEPS == 0)
-        products = [now[0][:, j, None] * A[:, j] * 100 for j in range(system.n)]
-        products += [np.round(u[:-1, k, None] * 100) * B[:, k] * 100 for k in range(system.m)]
-        rest = (system.step(x[:-1], u[:-1]) - x[:-1] @ A.T - u[:-1] @ B.T) * 10**STATE_DECIMALS
-        np.testing.assert_allclose(found.remainders, rest[:, found.components], atol=1.01)
-        rest[:, found.components] = split(found.remainders)[1]
-        contributions = sum(p - 100 * np.round(p / 100) for p in products) + now[1] @ A.T + rest
-        np.testing.assert_allclose(found.sums, contributions, atol=1.5)
         assert np.abs(found.sums).max() < 500  # a sum is one token
+        rest = (system.step(x[:-1], u[:-1]) - x[:-1] @ A.T - u[:-1] @ B.T) * 10**STATE_DECIMALS
+        for i, (products, total) in enumerate(zip(found.products, found.sums.T, strict=True)):
+            coefficients, parts = np.concatenate([A[i], B[i]]), np.concatenate([now[0], np.round(u[:-1] * 100)], axis=1)
+            exact = FINE_STEPS * coefficients * parts
+            reduced = exact - FINE_STEPS * np.round(exact / FINE_STEPS)
+            off = np.abs(products - reduced[:, fast[i]])
+            assert np.minimum(off, FINE_STEPS - off).max(initial=0) < 0.51
+            if i in found.remainders:
+                np.testing.assert_allclose(found.remainders[i], rest[:, i], atol=1.01)
+            added = split(found.remainders[i])[1] if i in found.remainders else rest[:, i]
+            slow = split(np.round(exact[:, ~fast[i]]))[1].sum(axis=1)
+            np.testing.assert_allclose(total, now[1] @ A[i] + products.sum(axis=1) + slow + added, atol=2.5)
 
 
 def test_linear_plants_have_no_remainder():
-    has = {name: list(nonlinear_components(system)) for name, system in SYSTEMS.items()}
-    assert has["double_integrator"] == []
-    assert has["upright_pendulum"] == [1]
-    assert has["attitude"] == [0, 1, 2]
+    found = {name: nonlinear_components(system) for name, system in SYSTEMS.items()}
+    assert found["double_integrator"] == ()
+    assert found["upright_pendulum"] == (1,)
+    assert found["attitude"] == (0, 1, 2)
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------
@@ -210,8 +220,7 @@ def test_errors_of_written_states_are_measured(system):
     x = made.states.copy()
     x[:, 3, 0] += 0.02
     wrong = [
-        f"<REASONING>{format_trajectory(states, u, work(system, states, u))}</REASONING>"
-        for states, u in zip(x, made.written, strict=True)
+        f"<REASONING>{format_trajectory(states, u)}</REASONING>" for states, u in zip(x, made.written, strict=True)
     ]
     found = step_errors(system, wrong)
     steps = system.horizon - 1
@@ -235,12 +244,14 @@ def test_demonstrations_from_several_processes_are_those_from_one(monkeypatch):
 # -- tokens --------------------------------------------------------------------------------------------------
 
 
-def test_tokens_of_a_trajectory(tokenizer, system):
-    """One token for a control and for a sum, two for a component of a state and for a remainder; as many for the taught
-    text as for the written one."""
-    rows, _ = make_demonstrations([system.name], 8, DemonstrationConfig(perturbation=0.15, reasoning="states"))
+@pytest.mark.parametrize("reasoning", WITH_STATES)
+def test_tokens_of_a_trajectory(tokenizer, system, reasoning):
+    """One token for a control, a product and a sum, two for a component of a state and for a remainder; as many for the
+    taught text as for the written one."""
+    rows, _ = make_demonstrations([system.name], 8, DemonstrationConfig(perturbation=0.15, reasoning=reasoning))
     gains = 2 * system.n * system.m
-    working = system.n + 2 * len(nonlinear_components(system))
+    products = int((product_turns(system) > SLOW).sum())
+    working = system.n + 2 * len(nonlinear_components(system)) + products if reasoning == "working" else 0
     step = 2 * system.n + system.m + working
     for row in rows:
         ids = tokenizer(row["completion"]).input_ids
@@ -251,9 +262,8 @@ def test_tokens_of_a_trajectory(tokenizer, system):
 
 @given(st.integers(-49_949, 49_949), st.integers(-500, 500))
 def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
-    plant = get_system("double_integrator")
     x, controls = np.array([[state / 10**STATE_DECIMALS, 0.0]]), np.array([[control / 100]])
-    text = format_trajectory(x, controls, work(plant, x, controls))
+    text = format_trajectory(x, controls)
     ids = tokenizer(format_completion([[0.0]], text)).input_ids
     fine, coarse, *_, u = (tokenizer.decode([i]) for i in ids[1:6])
     assert f"{TRAJECTORY}{fine}{coarse}0.0000+0.00, {u}" == text
@@ -277,7 +287,7 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
     room = completion_room(tokenizer, ["van_der_pol_hard"], None)
     system = get_system("van_der_pol_hard")
     asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
-    assert 600 < room < tokenizer.model_max_length - asked
+    assert 1400 < room < tokenizer.model_max_length - asked
 
 
 @pytest.mark.parametrize("adapted", [False, True])
@@ -293,8 +303,8 @@ def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows(adapted):
     new, new_tokenizer = renewed(old, old_tokenizer)
     with torch.no_grad():
         after = new(**new_tokenizer(text, return_tensors="pt")).logits[0, -1]
-    assert not writes_states(old_tokenizer)
-    assert writes_states(new_tokenizer)
+    assert longest_reasoning(old_tokenizer) == "waypoints"
+    assert longest_reasoning(new_tokenizer) == "working"
     shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
     # A merged adapter adds the same products in another order, and the random adapter makes logits large.
     np.testing.assert_allclose(
