@@ -1,4 +1,7 @@
-"""Training on a CPU: precision and denormal numbers."""
+"""Training on a CPU: precision, denormal numbers and memory."""
+
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +31,27 @@ def test_numpy_is_as_it_was_after_a_command(capsys):
     assert train_sft.main(["--model", "nothing-of-this-name"]) == 2
     assert "nothing-of-this-name" in capsys.readouterr().err
     assert np.float64(1e-310) * 1.0 > 0.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's setting")
+def test_freed_memory_is_allocated_again():
+    """Without the setting, every page of each new block is a page fault."""
+    program = """
+import resource, sys, torch
+from llm_agent.training.hardware import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+def faults():
+    torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+counts = [faults() for _ in range(10)]
+print(counts[-1] - counts[2])  # the heap grows twice
+"""
+    kept, returned = (
+        int(subprocess.run([sys.executable, "-c", program, word], stdout=subprocess.PIPE, check=True).stdout)
+        for word in ("keep", "return")
+    )
+    assert kept < returned / 5
 
 
 def test_the_precision_is_chosen_once_and_is_the_presets_default():
