@@ -1,6 +1,7 @@
-"""A shipped model beside LQR on every plant it was evaluated on, as a table, from the record that ships with it.
+"""Models beside LQR on every plant they were evaluated on, as a table, from the records of shipped models or of runs.
 
 python docs/generate/every_plant.py tiny-universal | python docs/insert.py README.md every_plant
+python docs/generate/every_plant.py runs/van-der-pol runs/pendulum | python docs/insert.py docs/tiny_model.md working
 """
 
 import json
@@ -10,6 +11,7 @@ from baselines.evaluation.tables import SUCCESS, Column
 from control_envs.utils.tables import table
 from llm_agent.models.shipped import PROVENANCE, SHIPPED
 from llm_agent.reporting.headline import REWARD
+from llm_agent.storage.run_folder import RunFolder
 
 HEAD = ["plant", "success %", "LQR's", "J/J* median", "LQR's", "reward 1.3", "LQR's", "the optimum's"]
 MEDIAN = Column("J/J* median", "cost_ratio", "median")
@@ -23,16 +25,29 @@ def row(plant, report, model="SFT greedy"):
     return [plant, *success, MEDIAN.cell(ours), MEDIAN.cell(lqr), *rewards]
 
 
-def main(name):
-    """Prints what the model cost, and the table."""
-    record = json.loads((SHIPPED / name / PROVENANCE).read_text())
-    minutes = sum(record["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60
-    states = next(iter(record["evaluation"].values()))["states"]["count"]
-    used = record["machine"]["threads"] * record["machine"].get("processes", 1)
-    machine = f"{used} of {record['machine']['cores']} cores"
-    print(f"Trained in {minutes:.0f} minutes on {machine}. One greedy plan from each of {states} held-out states.\n")
-    print(table(HEAD, [row(plant, report) for plant, report in record["evaluation"].items()]))
+def record_of(name):
+    """The record of a shipped model, or of a run folder."""
+    if (SHIPPED / name).is_dir():
+        return json.loads((SHIPPED / name / PROVENANCE).read_text())
+    run = RunFolder.open(name)
+    return {**run.record, "evaluation": run.evaluation()}
+
+
+def main(names):
+    """Prints what the models cost, and the table."""
+    records = [record_of(name) for name in names]
+    minutes = [sum(r["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60 for r in records]
+    evaluations = [report for record in records for report in record["evaluation"].items()]
+    used, cores = {
+        (r["machine"]["threads"] * r["machine"].get("processes", 1), r["machine"]["cores"]) for r in records
+    }.pop()
+    states = evaluations[0][1]["states"]["count"]
+    print(
+        f"Trained in {' and '.join(f'{m:.0f}' for m in minutes)} minutes on {used} of {cores} cores. "
+        f"One greedy plan from each of {states} held-out states.\n"
+    )
+    print(table(HEAD, [row(plant, report) for plant, report in evaluations]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -147,6 +147,12 @@ class RunFolder:
         complete = [p.parent for p in (self.path / phase).glob(f"checkpoint-*/{COMPLETE}")]
         return str(max(complete, key=lambda p: int(p.name.rpartition("-")[2]))) if complete else None
 
+    def seconds_before(self, phase: str) -> float:
+        """The seconds that a phase had taken at its newest complete checkpoint; 0 without one."""
+        checkpoint = self.last_checkpoint(phase)
+        mark = (Path(checkpoint) / COMPLETE).read_text() if checkpoint else ""
+        return float(mark or 0)  # older runs left the mark empty
+
     def model_folder(self) -> Path:
         """The run's latest trained model: after GRPO, else after SFT.
 
@@ -261,10 +267,14 @@ def _versions() -> dict[str, str]:
 
 
 class Stopwatch:
-    """Measures the seconds since it was created; call it to read them."""
+    """Measures the seconds since it was created; call it to read them.
 
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
+    Args:
+        before: seconds to begin with.
+    """
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._start = time.perf_counter() - before
 
     def __call__(self) -> float:
         return time.perf_counter() - self._start

@@ -14,7 +14,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from control_envs.utils.files import flush, write_text
-from llm_agent.storage.run_folder import COMPLETE, RunFolder, read_jsonl
+from llm_agent.storage.run_folder import COMPLETE, RunFolder, Stopwatch, read_jsonl
 
 __all__ = ["MarkComplete", "MetricsLog", "PhaseProgress", "add_phase_callbacks"]
 
@@ -70,22 +70,29 @@ class MetricsLog(TrainerCallback):
 
 
 class MarkComplete(TrainerCallback):
-    """Writes a mark into each complete checkpoint, so that one cut short by a kill is recognised."""
+    """Writes a mark into each complete checkpoint, so that one cut short by a kill is recognised.
+
+    Args:
+        watch: the seconds that the phase has taken, which the mark holds.
+    """
+
+    def __init__(self, watch: Stopwatch):
+        self._watch = watch
 
     def on_save(self, args, state, control, **kwargs):
         PartialState().wait_for_everyone()  # every process writes its own random state
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             flush(folder)
-            write_text(folder / COMPLETE, "")
+            write_text(folder / COMPLETE, f"{self._watch():.1f}\n")
 
 
 def add_phase_callbacks(trainer: Any, run: RunFolder, phase: str, title: str, shown: dict[str, str]) -> PhaseProgress:
     """Replaces the trainer's own printing with our callbacks; returns the bar, which the caller closes."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
-    progress = PhaseProgress(title, shown)
-    for callback in (progress, MetricsLog(run.path / "metrics.jsonl", phase), MarkComplete()):
+    progress, watch = PhaseProgress(title, shown), Stopwatch(run.seconds_before(phase))
+    for callback in (progress, MetricsLog(run.path / "metrics.jsonl", phase), MarkComplete(watch)):
         trainer.add_callback(callback)
     return progress
 

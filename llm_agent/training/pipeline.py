@@ -157,7 +157,7 @@ class Pipeline:
         left = on_main(lambda: [name for name in phases if not self.run.is_done(name)])
         for i, (name, phase) in enumerate(phases.items(), 1):
             if name in left:
-                watch = Stopwatch()
+                watch = Stopwatch(self.run.seconds_before(name))
                 transformers.set_seed(self.job.config.seed)
                 before_phase()
                 phase(f"[{i}/{len(phases)}] {name}")

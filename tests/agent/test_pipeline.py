@@ -228,11 +228,15 @@ def test_killed_and_resumed_ends_with_the_same_weights(main_job, sft_config, tmp
     assert not killed.is_done(phase)
     # A checkpoint that a kill cut short is not read.
     (tmp_path / "run" / phase / "checkpoint-99").mkdir()
+    last = Path(killed.last_checkpoint(phase))
+    assert 0 < killed.seconds_before(phase) < 300
+    (last / "complete").write_text("3600.0\n")  # as if it had taken an hour
     finish("llm_agent.train_grpo", "--resume", "--output-dir", "run", cwd=tmp_path)
     for done in ("sft", "grpo"):
         assert same_weights(killed.path / done, whole.path / done), done
     steps = [row["step"] for row in killed.metrics(phase) if "loss" in row]
     assert steps == sorted(set(steps))
+    assert 3600 < killed.record["phases"][phase]["seconds"] < 3900
 
 
 def test_sft_alone_on_all_plants_from_a_folder(tmp_path, grpo):
