@@ -27,7 +27,7 @@ def row(plant, report, model="SFT greedy"):
 
 def record_of(name):
     """The record of a shipped model, or of a run folder."""
-    if (SHIPPED / name).is_dir():
+    if (SHIPPED / name / PROVENANCE).is_file():
         return json.loads((SHIPPED / name / PROVENANCE).read_text())
     run = RunFolder.open(name)
     return {**run.record, "evaluation": run.evaluation()}

@@ -53,7 +53,8 @@ class RunArguments:
         default="brief",
         metadata={
             "help": "reasoning in demonstrations: 'none', 'brief' (the feedback gains), 'waypoints' (gains and some "
-            "states), 'states' (the whole trajectory: each control after the state that it is computed from)"
+            "states), 'states' (the whole trajectory: each control after the state that it is computed from), "
+            "'working' (also the working of each step, as in long multiplication)"
         },
     )
     perturbation: float | None = field(

@@ -83,7 +83,6 @@ def keep_freed_memory() -> None:
     glibc hands large blocks back to the kernel when they are freed, and the kernel clears every page of the next one. A
     training step of a small model frees and allocates a hundred megabytes (benchmarks/freed_memory.py).
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never
