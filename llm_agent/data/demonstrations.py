@@ -21,7 +21,7 @@ With the reasonings ``states`` and ``working`` errors are always answered, becau
 
 from __future__ import annotations
 
-import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -73,7 +73,6 @@ KINDS: tuple[Kind, ...] = ("expert", "varied", "optimal")
 # Variations of a plant have horizons between these multiples of the plant's own.
 HORIZON_RANGE = (0.4, 0.8)
 _VARIATIONS = 64  # variations drawn for each plant
-_WORTH_PROCESSES = 1000  # optimal demonstrations for which starting processes pays
 
 
 @dataclass(frozen=True)
@@ -202,6 +201,7 @@ def make_demonstrations(
     split: Split = "train",
     seed: int = 0,
     progress: Callable[[int], Any] | None = None,
+    processes: int = 1,
 ) -> tuple[Dataset, dict[str, Any]]:
     """``count`` demonstrations, divided evenly among the plants and shuffled, and the card that describes them.
 
@@ -212,6 +212,8 @@ def make_demonstrations(
         split: the split of initial states to draw from.
         seed: the seed of initial states, gains, errors, variations and order.
         progress: called with the number of initial states used since the last call.
+        processes: processes to make them in, which changes nothing else. With several, the calling script needs the
+            usual ``if __name__ == "__main__":`` (`multiprocessing`).
 
     Returns:
         The columns of `demonstration_rows`, and the card as JSON values.
@@ -225,7 +227,7 @@ def make_demonstrations(
     ]
     rows: list[dict[str, Any]] = []
     plants: dict[str, dict[str, Any]] = {}
-    for task, batch in zip(tasks, _made(tasks, config.kind == "optimal" and count >= _WORTH_PROCESSES), strict=True):
+    for task, batch in zip(tasks, _made(tasks, processes), strict=True):
         rows += batch.rows
         if task.system.name in plants:
             plants[task.system.name]["variations"] += len(batch.rows)
@@ -271,17 +273,26 @@ def _make(task: _Task) -> _Batch:
     return _Batch(demonstration_rows(made, task.config.reasoning), _describe(made))
 
 
-def _made(tasks: list[_Task], in_processes: bool) -> Iterator[_Batch]:
-    """The tasks' demonstrations, in order; in one process for each CPU core if that pays."""
-    if not in_processes:
+def _made(tasks: list[_Task], processes: int) -> Iterator[_Batch]:
+    """The tasks' demonstrations, in order."""
+    if processes == 1 or not _can_be_sent(tasks):
         yield from map(_make, tasks)
         return
     # Spawned, because a forked process inherits torch's locks but not its threads.
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         largest_first = sorted(range(len(tasks)), key=lambda i: -tasks[i].count)
         futures = {i: pool.submit(_make, tasks[i]) for i in largest_first}
         for i in range(len(tasks)):
             yield futures.pop(i).result()
+
+
+def _can_be_sent(tasks: list[_Task]) -> bool:
+    """Whether other processes can have the tasks. A plant of a user's may be made of functions that pickle refuses."""
+    try:
+        pickle.dumps(tasks)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _variants(system: System, count: int, variations: float, seed: int) -> Iterator[tuple[System, int, int]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
@@ -55,6 +57,7 @@ from llm_agent.training.sft import make_trainer, soft_width
 
 EVALUATION = "evaluation"
 ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
+WORTH_PROCESSES = 1000  # optimal demonstrations for which starting processes pays
 REPLAYED = 8  # demonstrations beside the completions of each GRPO step
 SFT_SHOWN = {"loss": "loss", "mean_token_accuracy": "accuracy"}
 GRPO_SHOWN = {"rewards/control/mean": "reward", "control/success": "success", "entropy": "entropy"}
@@ -265,7 +268,11 @@ class Pipeline:
             exploration=args.exploration,
             variations=args.variations,
         )
-        return make_demonstrations(args.systems, count, config, "train", seed, progress)
+        # A script that calls a command as a function may not be ready to be imported by other processes.
+        as_command = getattr(sys.modules["__main__"], "__spec__", None) is not None
+        several = as_command and args.demonstrations == "optimal" and count >= WORTH_PROCESSES
+        processes = os.cpu_count() or 1 if several else 1
+        return make_demonstrations(args.systems, count, config, "train", seed, progress, processes)
 
     def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
         """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""

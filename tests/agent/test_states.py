@@ -1,6 +1,7 @@
 """Reasoning that carries the state: every number follows from its neighbours, and the answer repeats the controls."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
 from control_envs.dynamics.riccati import physical_problem
-from llm_agent.data import demonstrations
 from llm_agent.data.demonstrations import (
     KINDS,
     DemonstrationConfig,
@@ -230,15 +230,24 @@ def test_errors_of_written_states_are_measured(system):
     assert step_errors(system, ["no trajectory"]) is None
 
 
-def test_demonstrations_from_several_processes_are_those_from_one(monkeypatch):
+def test_demonstrations_from_several_processes_are_those_from_one():
     asked = (["attitude", "double_integrator"], 10, DemonstrationConfig("optimal", "states", variations=0.2))
     rows, card = make_demonstrations(*asked)
-    monkeypatch.setattr(demonstrations, "_WORTH_PROCESSES", 1)
     counted = []
-    again, card_again = make_demonstrations(*asked, progress=counted.append)
+    again, card_again = make_demonstrations(*asked, progress=counted.append, processes=2)
     assert again.to_list() == rows.to_list()
     assert card_again == card
     assert sum(counted) == 10
+
+
+def test_a_plant_that_other_processes_cannot_have_is_demonstrated_in_this_one(monkeypatch):
+    known = get_system("double_integrator")
+    local = replace(
+        known, name="local", vector_field=lambda x, u, xp=None, **params: known.vector_field(x, u, **params)
+    )
+    monkeypatch.setitem(SYSTEMS, "local", local)
+    rows, _ = make_demonstrations(["local"], 4, DemonstrationConfig("expert"), processes=2)
+    assert len(rows) == 4
 
 
 # -- tokens --------------------------------------------------------------------------------------------------
