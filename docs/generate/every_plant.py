@@ -38,9 +38,8 @@ def main(names):
     records = [record_of(name) for name in names]
     minutes = [sum(r["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60 for r in records]
     evaluations = [report for record in records for report in record["evaluation"].items()]
-    used, cores = {
-        (r["machine"]["threads"] * r["machine"].get("processes", 1), r["machine"]["cores"]) for r in records
-    }.pop()
+    machine = records[0]["machine"]
+    used, cores = machine["threads"] * machine.get("processes", 1), machine["cores"]
     states = evaluations[0][1]["states"]["count"]
     print(
         f"Trained in {' and '.join(f'{m:.0f}' for m in minutes)} minutes on {used} of {cores} cores. "

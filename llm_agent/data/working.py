@@ -32,6 +32,7 @@ __all__ = ["FINE_STEPS", "SLOW", "STATE_DECIMALS", "Working", "nonlinear_compone
 STATE_DECIMALS = 4
 FINE_STEPS = 10 ** (STATE_DECIMALS - DECIMALS)  # fine steps in one step of the coarse part
 SLOW = 1.0  # turns of a hundredth per unit: a product that turns no faster is not written
+_PLANTS = 256  # whose coefficients are kept: every trajectory of a plant needs them
 Whole = TypeVar("Whole", int, np.ndarray)
 
 
@@ -56,7 +57,7 @@ def split(value: Whole) -> tuple[Whole, Whole]:
     return coarse, value - coarse * FINE_STEPS
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_PLANTS)
 def nonlinear_components(system: System) -> tuple[int, ...]:
     """The components of the state whose differential equation is nonlinear in state and controls."""
     rng = np.random.default_rng(0)
@@ -66,18 +67,18 @@ def nonlinear_components(system: System) -> tuple[int, ...]:
     return tuple(np.flatnonzero(~np.isclose(first + second, both)).tolist())
 
 
+@lru_cache(maxsize=_PLANTS)
 def product_turns(system: System) -> Array:
     """How often the product of a state (first n columns) or control with its coefficient turns modulo a hundredth while
     the state or control, a multiple of a hundredth, changes by one; (n, n + m)."""
-    A, B, _, _ = physical_problem(system)
-    coefficients = np.concatenate([A, B], axis=1)
+    coefficients = np.concatenate(_linear_part(system), axis=1)
     turns: Array = np.abs(coefficients - np.round(coefficients)) / 0.1**DECIMALS
     return turns
 
 
 def work(system: System, x: Array, u: Array) -> Working:
     """The working between written states x (N, n), each the rounded step from the one before with controls u (N, m)."""
-    A, B, _, _ = physical_problem(system)
+    A, B = _linear_part(system)
     states, controls = (np.round(v * 10**d).astype(int) for v, d in ((x, STATE_DECIMALS), (u[:-1], DECIMALS)))
     now, then = states[:-1], states[1:]
     rest = then - np.round(now @ A.T + FINE_STEPS * controls @ B.T).astype(int)
@@ -92,3 +93,10 @@ def work(system: System, x: Array, u: Array) -> Working:
     sums = then + FINE_STEPS * np.round((total - then) / FINE_STEPS).astype(int)
     fast = product_turns(system) > SLOW
     return Working(remainders, [products[:, i, fast[i]] for i in range(system.n)], sums)
+
+
+@lru_cache(maxsize=_PLANTS)
+def _linear_part(system: System) -> tuple[Array, Array]:
+    """A (n, n) and B (n, m)."""
+    A, B, _, _ = physical_problem(system)
+    return A, B

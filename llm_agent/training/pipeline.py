@@ -249,10 +249,6 @@ class Pipeline:
         say(title)
         evaluate_run(self.run)
 
-    def _outgrows(self, tokenizer: Any) -> bool:
-        """Whether demonstrations have longer reasoning than an older tiny model's tokenizer was made for."""
-        return REASONINGS.index(self.args.reasoning) > REASONINGS.index(longest_reasoning(tokenizer))
-
     # -- parts ---------------------------------------------------------------------------------------------
 
     def _demonstrations(
@@ -273,6 +269,10 @@ class Pipeline:
         several = as_command and args.demonstrations == "optimal" and count >= WORTH_PROCESSES
         processes = os.cpu_count() or 1 if several else 1
         return make_demonstrations(args.systems, count, config, "train", seed, progress, processes)
+
+    def _outgrows(self, tokenizer: Any) -> bool:
+        """Whether demonstrations have longer reasoning than an older tiny model's tokenizer was made for."""
+        return REASONINGS.index(self.args.reasoning) > REASONINGS.index(longest_reasoning(tokenizer))
 
     def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
         """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""

@@ -101,9 +101,8 @@ class TinySFTTrainer(SFTTrainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         rows: Any = self.train_dataset if train_dataset is None else train_dataset
-        together = (
-            self.args.train_batch_size * self.args.world_size
-        )  # processes wait for the one with the longest texts
+        # In each step, processes wait for the one with the longest texts.
+        together = self.args.train_batch_size * self.args.world_size
         return SimilarLengths([len(ids) for ids in rows["input_ids"]], together, self.args.seed)
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:

@@ -315,11 +315,12 @@ def test_an_older_model_gets_tokens_for_states_and_keeps_what_it_knows(adapted):
     assert longest_reasoning(old_tokenizer) == "waypoints"
     assert longest_reasoning(new_tokenizer) == "working"
     shared = [token for token in old_tokenizer.get_vocab() if token in new_tokenizer.get_vocab()]
-    # A merged adapter adds the same products in another order, and the random adapter makes logits large.
-    np.testing.assert_allclose(
+    # Merging an adapter adds the same products in another order.
+    tolerance = {"atol": 1e-4, "rtol": 1e-5} if adapted else {}
+    torch.testing.assert_close(
         after[new_tokenizer.convert_tokens_to_ids(shared)],
         before[old_tokenizer.convert_tokens_to_ids(shared)],
-        atol=1e-4 * float(before.abs().max()),
+        **tolerance,
     )
 
 
