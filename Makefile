@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 help:           ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-train: $(VENV)/.installed  ## train a language model on the double integrator (SFT, GRPO, evaluation): four to twelve minutes on two cores
+train: $(VENV)/.installed  ## train a language model on the double integrator (SFT, GRPO, evaluation): four to thirteen minutes on two cores
 	$(BIN)/python -m llm_agent.train_grpo $(ARGS)
 
-test: $(VENV)/.installed   ## the test suite, two files at a time: five to eighteen minutes on two cores
+test: $(VENV)/.installed   ## the test suite, two files at a time: five to twenty-five minutes on two cores
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 slow: $(VENV)/.installed   ## the tests that train for minutes, two files at a time
