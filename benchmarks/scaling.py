@@ -11,7 +11,9 @@ from transformers import AutoConfig
 
 from control_envs import REWARDS, SYSTEMS
 from control_envs.utils import tables
-from llm_agent.training.estimate import DEVICES, GB, SHAPES, TOKENS_A_NUMBER, effort_of, reward_seconds, size_of
+from llm_agent.training.devices import DEVICES, GB
+from llm_agent.training.estimate import TOKENS_A_NUMBER, effort_of, reward_seconds
+from llm_agent.training.model_size import SHAPES, size_of
 
 PROMPT, ANSWER = 92, 50 * TOKENS_A_NUMBER + 20  # tokens of a problem and of 50 controls
 BATCH, GROUP = 128, 16
@@ -28,7 +30,7 @@ def by_model():
             [
                 name,
                 f"{BATCH * (PROMPT + ANSWER):,}",
-                f"{effort.generating / 1e15:.2f}",
+                f"{(effort.reading + effort.writing) / 1e15:.2f}",
                 f"{effort.training / 1e15:.2f}",
                 f"{effort.read / 1e12:.2f}",
                 f"{effort.cache / GB:.1f}",

@@ -10,12 +10,13 @@ trains from scratch and is evaluated greedily from the same 500 held-out initial
 
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 
 from control_envs.utils.commands import Parser
 
-TABLES = {
+TABLES: dict[str, dict[str, Any]] = {
     "plans": {
         "system": "double_integrator",
         "steps": 800,

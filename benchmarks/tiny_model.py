@@ -6,6 +6,8 @@ The first row is the chosen configuration; every other row changes one thing and
 forward pass, loss and backward pass on 32 demonstrations, without the optimizer, which is timed separately.
 """
 
+from typing import Any
+
 from benchmarks import best_time, operator_shares
 
 BATCH = 32
@@ -71,7 +73,7 @@ def steps_table():
     from llm_agent.training.hardware import hardware
 
     native = hardware().get("bf16", True)
-    variants = {
+    variants: dict[str, dict[str, Any]] = {
         "as chosen": {},
         "the other precision": {"bf16": not native},
         "torch's fused attention": {"attention": "sdpa"},

@@ -21,7 +21,8 @@ from pathlib import Path
 
 from control_envs.utils.commands import Parser, at_least, guarded
 from control_envs.utils.files import check_input_file
-from llm_agent.training.estimate import CPU, DEVICES, Layout, estimated, read_layout
+from llm_agent.training.devices import CPU, DEVICES
+from llm_agent.training.estimate import Layout, estimated, read_layout
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 from control_envs.systems import get_systems
 from control_envs.utils.files import check_output_file
+from llm_agent.benchmarking.checks import check_complete, read
 from llm_agent.benchmarking.entrants import entrants
 from llm_agent.benchmarking.page import to_markdown
 from llm_agent.benchmarking.prompts import PROMPTS
-from llm_agent.benchmarking.results import check_complete, merged, new_result, read, write
+from llm_agent.benchmarking.results import merged, new_result, write
 from llm_agent.benchmarking.run import run
 from llm_agent.benchmarking.suites import MODES, SUITES, Suite
 from llm_agent.evaluation.models import check_named_once, loader, summarised

@@ -17,7 +17,7 @@ from baselines.controllers.text import TextPolicy
 from control_envs import System
 from control_envs.utils.types import Array
 from llm_agent.benchmarking.prompts import PromptVariant, vary
-from llm_agent.benchmarking.results import Kind
+from llm_agent.benchmarking.schema import Kind
 from llm_agent.endpoints import EndpointPolicy
 from llm_agent.evaluation.models import Loader, load_policies
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from control_envs.utils.optional import need
 from control_envs.utils.tables import table
-from llm_agent.benchmarking.results import Cell, Entry, Result, interval_of, merged, read
+from llm_agent.benchmarking.checks import read
+from llm_agent.benchmarking.results import merged
+from llm_agent.benchmarking.schema import Cell, Entry, Result, interval_of
 from llm_agent.benchmarking.suites import MODES, SUITES, Suite
 
 __all__ = ["gathered", "to_html", "to_markdown"]

@@ -13,7 +13,8 @@ from control_envs import System, get_system
 from control_envs.utils.commands import CommandError
 from control_envs.utils.optional import need
 from llm_agent.benchmarking.entrants import Entrant
-from llm_agent.benchmarking.results import Cell, Entry, Result, new_cell, write
+from llm_agent.benchmarking.results import new_cell, write
+from llm_agent.benchmarking.schema import Cell, Entry, Result
 from llm_agent.benchmarking.suites import PLANS, Mode, Suite
 
 __all__ = ["run"]

@@ -7,9 +7,11 @@ soon, and to four hardly ever. So each number is written as a coarse part (a mul
 * a coarse part is needed only to within half a hundredth,
 * the fine part of x+ is a sum modulo a hundredth, as in long multiplication. Its terms are the fine parts of x, and the
   fine part of each coarse part's (and control's) product with its coefficient, which depends on that part alone,
-* the sum is written before whole hundredths are carried. Taken modulo a hundredth at once, it would give a network no
-  slope to learn from,
-* the remainder r is small, and a per cent of it is exact enough.
+* the sum is written term by term, since a network adds two numbers much sooner than five, and before whole hundredths
+  are carried: taken modulo a hundredth, it would give a network no slope to learn from,
+* the remainder r is small, and a per cent of it is exact enough,
+* the coarse part of x+ is found in the same way: first its change, which is small, then its distance from the tenth
+  that is nearest to the old coarse part. Its last digit is then there to read, and the rest is needed only roughly.
 """
 
 from __future__ import annotations
@@ -25,30 +27,47 @@ from control_envs.dynamics.riccati import physical_problem
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
-__all__ = ["FINE_STEPS", "SLOW", "STATE_DECIMALS", "Working", "nonlinear_components", "product_turns", "split", "work"]
+__all__ = [
+    "FINE_STEPS",
+    "STATE_DECIMALS",
+    "TENTH",
+    "Working",
+    "nonlinear_components",
+    "product_turns",
+    "split",
+    "work",
+    "written_products",
+]
 
 # An unstable plant amplifies the rounding of written states: with three decimals the upright pendulum often falls. With
 # four, every registered plant is controlled as without rounding (tests/agent/test_states.py).
 STATE_DECIMALS = 4
 FINE_STEPS = 10 ** (STATE_DECIMALS - DECIMALS)  # fine steps in one step of the coarse part
-SLOW = 1.0  # turns of a hundredth per unit: a product that turns no faster is not written
+SLOW = 0.1  # turns of a hundredth per unit: a product that turns no faster is not written
+TENTH = 10  # steps of the coarse part
 _PLANTS = 256  # whose coefficients are kept: every trajectory of a plant needs them
 Whole = TypeVar("Whole", int, np.ndarray)
 
 
 @dataclass(frozen=True, eq=False)
 class Working:
-    """Numbers in fine steps, for K steps of n components.
+    """The working of K steps, in fine steps except for `changes` and `from_tenths`.
 
     Attributes:
-        remainders: r of each component that has a nonlinear equation, (K,); by component.
-        products: the fine parts of each component's products, (K, number of products); one array for each component.
-        sums: the fine part of each component of x+ plus whole hundredths, (K, n).
+        remainders: r of each nonlinear component, (K,); by component.
+        terms: by component, what is added in turn to the fine part of x: the fine part of each product, and last of the
+            remainder if there is one, (K, number of terms).
+        sums: by component, the sum after each term, (K, number of terms). The last is the fine part of x+, plus whole
+            hundredths.
+        changes: of each coarse part, in its own steps, (K, n).
+        from_tenths: each new coarse part less the tenth that is nearest to the old one, in its own steps, (K, n).
     """
 
     remainders: dict[int, np.ndarray]
-    products: list[np.ndarray]
-    sums: np.ndarray
+    terms: list[np.ndarray]
+    sums: list[np.ndarray]
+    changes: np.ndarray
+    from_tenths: np.ndarray
 
 
 def split(value: Whole) -> tuple[Whole, Whole]:
@@ -59,12 +78,11 @@ def split(value: Whole) -> tuple[Whole, Whole]:
 
 @lru_cache(maxsize=_PLANTS)
 def nonlinear_components(system: System) -> tuple[int, ...]:
-    """The components of the state whose differential equation is nonlinear in state and controls."""
+    """The components of the next state that are nonlinear in state and controls."""
     rng = np.random.default_rng(0)
     x, u = (rng.uniform(b[:, 0], b[:, 1], (2, len(b))) / 2 for b in (system.x_bounds, system.u_bounds))
-    first, second = (np.array(system.derivative(x[i], u[i])) for i in (0, 1))
-    both = np.array(system.derivative(x.sum(axis=0), u.sum(axis=0)))
-    return tuple(np.flatnonzero(~np.isclose(first + second, both)).tolist())
+    parts, whole = system.step(x, u).sum(axis=0), system.step(x.sum(axis=0), u.sum(axis=0))
+    return tuple(np.flatnonzero(~np.isclose(parts, whole)).tolist())
 
 
 @lru_cache(maxsize=_PLANTS)
@@ -76,6 +94,16 @@ def product_turns(system: System) -> Array:
     return turns
 
 
+@lru_cache(maxsize=_PLANTS)
+def written_products(system: System) -> Array:
+    """Which products of states and controls with their coefficients are written, (n, n + m): the quick ones, and the
+    quickest of each component."""
+    turns = product_turns(system)
+    written: Array = turns > SLOW
+    written[np.arange(system.n), turns.argmax(axis=1)] = True
+    return written
+
+
 def work(system: System, x: Array, u: Array) -> Working:
     """The working between written states x (N, n), each the rounded step from the one before with controls u (N, m)."""
     A, B = _linear_part(system)
@@ -85,14 +113,23 @@ def work(system: System, x: Array, u: Array) -> Working:
     coarse, fine = split(now)
     parts = np.concatenate([coarse, controls], axis=1)
     products = split(np.round(FINE_STEPS * np.concatenate([A, B], axis=1) * parts[:, None]).astype(int))[1]
+    written = written_products(system)
     remainders = {i: rest[:, i] for i in nonlinear_components(system)}
-    added = rest.copy()
-    for i, remainder in remainders.items():  # of a written remainder only the fine part is added
-        added[:, i] = split(remainder)[1]
-    total = fine @ A.T + products.sum(axis=2) + added
-    sums = then + FINE_STEPS * np.round((total - then) / FINE_STEPS).astype(int)
-    fast = product_turns(system) > SLOW
-    return Working(remainders, [products[:, i, fast[i]] for i in range(system.n)], sums)
+    terms, sums = [], []
+    for i in range(system.n):
+        addends = products[:, i, written[i]]
+        unwritten = products[:, i, ~written[i]].sum(axis=1)
+        if i in remainders:  # of a written remainder only the fine part is added
+            addends = np.column_stack([addends, split(remainders[i])[1]])
+        else:
+            unwritten = unwritten + rest[:, i]
+        running = np.round((fine @ A[i])[:, None] + np.cumsum(addends, axis=1)).astype(int)
+        total = running[:, -1] + unwritten
+        running[:, -1] = then[:, i] + FINE_STEPS * np.round((total - then[:, i]) / FINE_STEPS).astype(int)
+        terms.append(addends)
+        sums.append(running)
+    new = split(then)[0]
+    return Working(remainders, terms, sums, new - coarse, new - TENTH * ((coarse + TENTH // 2) // TENTH))
 
 
 @lru_cache(maxsize=_PLANTS)

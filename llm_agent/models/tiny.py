@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import SYSTEMS
-from llm_agent.data.working import SLOW, product_turns
+from llm_agent.data.working import STATE_DECIMALS, product_turns
 from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ FOURIER_SHARE = 0.5
 FREQUENCIES = (0.05, 32.0)
 SLOPE = -0.5
 TURNS = 16  # at most: frequencies of the registered plants' products
+SLOWEST = 1.0  # of them, in turns per unit; the spread frequencies do for others
 _ALIKE = 0.005  # relative differences of frequencies that do not matter
 
 
@@ -136,7 +137,8 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
     turns = registered_turns()
     spread = np.geomspace(*FREQUENCIES, pairs - len(turns))
     amplitude = np.concatenate([spread**SLOPE / np.sqrt(np.mean(spread ** (2 * SLOPE))), np.ones(len(turns))])
-    fine = np.array([token.endswith("+") for token in tokenizer.convert_ids_to_tokens(ids.tolist())])
+    decimals = [len(token.rstrip("+").rpartition(".")[2]) for token in tokenizer.convert_ids_to_tokens(ids.tolist())]
+    fine = np.array(decimals) == STATE_DECIMALS
     own = np.where(fine[:, None], np.arange(len(turns)) + 1.0, turns)
     phase = 2 * math.pi * values[:, None] * np.concatenate([np.tile(spread, (len(ids), 1)), own], axis=1)
     features = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * np.tile(amplitude, 2) * math.sqrt(2) * INIT_STD
@@ -147,6 +149,6 @@ def registered_turns() -> np.ndarray:
     """How fast products with the registered plants' coefficients turn (`product_turns`), the fastest first."""
     turns: list[float] = []
     for turn in np.concatenate([product_turns(system).ravel() for system in SYSTEMS.values()]):
-        if turn > SLOW and not np.isclose(turn, turns, rtol=_ALIKE).any():
+        if turn > SLOWEST and not np.isclose(turn, turns, rtol=_ALIKE).any():
             turns.append(float(turn))
     return np.sort(turns)[::-1][:TURNS]

@@ -9,7 +9,8 @@ spelled in bytes, so no text is unknown. The vocabulary holds
   after a row of several controls). The first control, which is large and matters most, is then the same kind of token
   as those after it; only the last control differs,
 * gains on the one-decimal grid ("5.9"), which demonstrations state in their reasoning, and whole numbers ("50"),
-* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, ".
+* fine parts of states, which reasoning writes as sums: "0.0041+0.38, " is "0.0041+" and "0.38, ",
+* numbers with the label that they have in the working of a trajectory: " p 0.0040", "x2 0.0041+".
 """
 
 from __future__ import annotations
@@ -24,8 +25,18 @@ from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
 from llm_agent.data.reasoning import GAIN_DECIMALS, Reasoning, format_gains
-from llm_agent.data.trajectory_text import TRAJECTORY, WORKING
+from llm_agent.data.trajectory_text import TRAJECTORY
 from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS
+from llm_agent.data.working_text import (
+    CHANGE,
+    FROM_TENTH,
+    LABELS,
+    PART,
+    REMAINDER,
+    SUM,
+    WORKING,
+    component_label,
+)
 from llm_agent.models.chat import BARE
 
 if TYPE_CHECKING:
@@ -49,10 +60,11 @@ __all__ = [
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-MAX_TOKENS = 1536  # of prompt and completion; the longest registered plant's trajectory with its working takes 1,400
+MAX_TOKENS = 3072  # of prompt and completion; the longest registered plant's trajectory with its working takes 2,800
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
+_LARGEST = {REMAINDER: 1.0, SUM: 2.5, CHANGE: 1.2, FROM_TENTH: 1.2}  # numbers in the working of registered plants
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -77,6 +89,11 @@ def _grid_values(several: bool = False) -> list[str]:
     """
     plants = [s for s in SYSTEMS.values() if s.m > 1 or not several]
     limit = max((float(np.abs(bounds).max()) for s in plants for bounds in (s.u_bounds, s.x0_bounds)), default=-1.0)
+    return _signed(limit)
+
+
+def _signed(limit: float) -> list[str]:
+    """Every number of the control grid in [-limit, limit], as text in ascending order."""
     magnitudes = _magnitudes(limit, DECIMALS)
     return [f"-{v}" for v in magnitudes[:0:-1]] + magnitudes
 
@@ -93,13 +110,25 @@ def vocabulary() -> dict[str, float | None]:
     numbers |= {v + _ROW: float(v) for v in _grid_values(several=True)}
     gains = {v: float(v) for v in _magnitudes(MAX_GAIN, GAIN_DECIMALS)}
     whole = {str(i): float(i) for i in range(MAX_INTEGER + 1)}
-    return {**text, **numbers, **gains, **whole, **_fine_parts()}
+    fine = {v + _SUM: value for v, value in _fine_parts().items()}
+    return {**text, **numbers, **gains, **whole, **fine, **_labelled()}
+
+
+def _labelled() -> dict[str, float]:
+    """The numbers of a trajectory's working, with their labels."""
+    numbers = {f" {PART} {v}": value for v, value in _fine_parts().items()}
+    for i in range(max(system.n for system in SYSTEMS.values())):
+        before = "" if i else " "  # the others follow ", "
+        numbers |= {f"{before}{component_label(i)} {v}{_SUM}": value for v, value in _fine_parts().items()}
+    for label, largest in _LARGEST.items():
+        numbers |= {f" {label} {v}": float(v) for v in _signed(largest)}
+    return numbers
 
 
 def _fine_parts() -> dict[str, float]:
     """The fine parts of states, and their values as a share of the coarse part's step."""
     steps = range(-FINE_STEPS // 2, FINE_STEPS // 2)
-    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}{_SUM}": i / FINE_STEPS for i in steps}
+    return {f"{i / 10**STATE_DECIMALS:.{STATE_DECIMALS}f}": i / FINE_STEPS for i in steps}
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -109,7 +138,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
     text = [token for token, value in vocabulary().items() if value is None]
     literal = "|".join(re.escape(t) for t in sorted(text, key=len, reverse=True))
-    pieces = Regex(rf"{literal}|-?\d+\.\d+(?:[,;] (?=-?\d)|\+)?|[A-Za-z]+|\s+")
+    labelled = rf" ?x\d+ -?\d+\.\d+\+| (?:{'|'.join(LABELS)}) -?\d+\.\d+"
+    pieces = Regex(rf"{literal}|{labelled}|-?\d+\.\d+(?:[,;] (?=-?\d|x\d)|\+)?|[A-Za-z]+|\s+")
     byte_tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
     words = [_as_bytes(token) for token in vocabulary()]
     ids = {token: i for i, token in enumerate(dict.fromkeys([PAD, EOS, *byte_tokens, *words]))}
@@ -148,7 +178,8 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     """
     families: dict[str, list[tuple[float, int]]] = {}
     for token, i in tokenizer.get_vocab().items():
-        number = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
+        bare = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
+        number = bare.rpartition(_as_bytes(" "))[2]
         if _VALUE.fullmatch(number) or _FINE.fullmatch(number):
             families.setdefault(token.replace(number, "#"), []).append((float(number), i))
     return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
@@ -156,9 +187,10 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
 
 def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:
     """The longest reasoning that the tokenizer has tokens and room for; older ones have less."""
-    if next(iter(_fine_parts())) not in tokenizer.get_vocab():
+    known, fine = tokenizer.get_vocab(), next(iter(_fine_parts()))
+    if fine + _SUM not in known:
         return "waypoints"
-    return "working" if tokenizer.model_max_length >= MAX_TOKENS else "states"
+    return "working" if _as_bytes(f" {PART} {fine}") in known else "states"
 
 
 @cache

@@ -13,30 +13,25 @@ import numpy as np
 from control_envs import format_completion, format_prompt, get_system, score_completions
 from control_envs.utils.optional import need
 from control_envs.utils.tables import table
+from llm_agent.training.devices import GB, Device, device_named
+from llm_agent.training.model_size import Size, config_of, size_of, uses_builtin_shape
 
 if TYPE_CHECKING:
     from llm_agent.training.arguments import Job
 
 __all__ = [
-    "CPU",
-    "DEVICES",
-    "SHAPES",
-    "Device",
+    "TOKENS_A_NUMBER",
     "Effort",
     "Layout",
-    "Size",
-    "device_named",
     "effort_of",
     "estimate",
     "estimated",
     "memory_of",
     "read_layout",
     "reward_seconds",
-    "size_of",
     "tokens_of",
 ]
 
-GB = 1e9
 TOKENS_A_NUMBER = 6  # of "-1.62, " for tokenizers that split numbers into digits, such as Qwen's and Gemma's
 TRAINING_SHARE = 0.35  # share of the device's peak FLOP/s that training reaches
 GENERATION_SHARE = 0.5  # share of the device's memory bandwidth that generation reaches
@@ -45,124 +40,6 @@ GRADIENT_BYTES = 4  # per trained weight
 ADAM_BYTES = 12  # per trained weight: the weight in float32 and two moments
 KEPT = 44  # hidden vectors that a layer keeps for the backward pass, with LoRA (SmolLM2-135M: 12 GB for 7,000 tokens)
 NF4_BYTES = 0.52  # per weight in four bits, including its share of the doubly quantized scales
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device's data sheet: memory in GB, dense TFLOP/s, memory bandwidth in GB/s.
-
-    Attributes:
-        prompt_share: share of the FLOP/s that generation reaches while it reads prompts.
-        answer_share: share of the FLOP/s that generation reaches while it writes completions.
-    """
-
-    memory: float
-    tflops: float
-    bandwidth: float
-    prompt_share: float = 1.0
-    answer_share: float = 1.0
-
-
-CPU = "cpu"  # this machine, measured
-DEVICES = {
-    "l4": Device(24, 121, 300),
-    "rtx4090": Device(24, 165, 1008),
-    "a100": Device(80, 312, 2039),
-    "h100": Device(80, 989, 3350),
-    "h200": Device(141, 989, 4800),
-}
-
-
-def device_named(name: str) -> Device:
-    """A device by its key in `DEVICES`; "cpu" is measured."""
-    return _this_cpu() if name == CPU else DEVICES[name]
-
-
-def _this_cpu() -> Device:
-    """This machine's processor, from the CPU time of one thread in the precision that training takes.
-
-    The shares are those that SmolLM2-135M reached on two cores of an EPYC, in batches of 16 to 64.
-    """
-    import psutil
-    import torch
-
-    from llm_agent.training.hardware import bf16_is_quicker, thread_time
-
-    size = 1024
-    dtype = torch.bfloat16 if bf16_is_quicker() else torch.float32
-    a, b = torch.ones(2 * size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
-    source, target = torch.ones(8 * size, size), torch.ones(8 * size, size)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        multiplying = min(thread_time(lambda: torch.nn.functional.linear(a, b)) for _ in range(5))
-        copying = min(thread_time(lambda: target.copy_(source)) for _ in range(5))
-    finally:
-        torch.set_num_threads(threads)
-    rate = threads * 4 * size**3 / multiplying
-    return Device(psutil.virtual_memory().total / GB, rate / 1e12, 64 * size**2 / copying / GB, 0.33, 0.08)
-
-
-# Configurations of the presets' models and of a larger one, used where a model is not downloaded.
-_QWEN3 = {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "tie_word_embeddings": True}
-SHAPES: dict[str, dict[str, Any]] = {
-    "Qwen/Qwen3-0.6B-Base": {
-        **_QWEN3,
-        "hidden_size": 1024,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-    },
-    "Qwen/Qwen3-4B-Base": {
-        **_QWEN3,
-        "hidden_size": 2560,
-        "intermediate_size": 9728,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-    },
-    "Qwen/Qwen3-32B": {
-        **_QWEN3,
-        "hidden_size": 5120,
-        "intermediate_size": 25600,
-        "num_hidden_layers": 64,
-        "num_attention_heads": 64,
-        "tie_word_embeddings": False,
-    },
-}
-
-
-@dataclass(frozen=True)
-class Size:
-    """The quantities of a model that the estimate depends on."""
-
-    weights: int
-    trained: int
-    layers: int
-    hidden: int
-    vocabulary: int
-    cache_per_token: int  # numbers in the key-value cache per token
-
-
-def size_of(config: Any, lora_r: int, lora_alpha: int) -> Size:
-    """The size of a model with this configuration, built on torch's meta device: no memory, no download."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from llm_agent.models.loading import lora_config
-    from llm_agent.models.memory import cache_per_token
-
-    with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(config)
-    weights = sum(p.numel() for p in model.parameters())
-    adapter = lora_config(model, lora_r, lora_alpha)
-    if adapter is not None:
-        from peft import get_peft_model
-
-        with torch.device("meta"):
-            model = get_peft_model(model, adapter)
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    cache = cache_per_token(config)
-    return Size(weights, trained, config.num_hidden_layers, config.hidden_size, config.vocab_size, cache)
 
 
 @dataclass(frozen=True)
@@ -332,8 +209,8 @@ def estimated(flags: Sequence[str], device: str, layout: Layout, shape: str | No
     job = parse("grpo", flags)
     for phase, phase_config in job.phases.items():
         check_ranges(phase_config, phase)
-    config = _config_of(job.args.model, shape)
-    tokenizer = None if shape or _uses_builtin_shape(job.args.model) else load_tokenizer(job.args.model)
+    config = config_of(job.args.model, shape)
+    tokenizer = None if shape or uses_builtin_shape(job.args.model) else load_tokenizer(job.args.model)
     size = size_of(config, job.args.lora_r, job.args.lora_alpha)
     rows = estimate(job, size, *tokens_of(tokenizer, job.args.systems), device_named(device), layout)
     return (
@@ -380,34 +257,3 @@ def estimate(job: Job, size: Size, prompt: int, answer: int, device: Device, lay
         ["a step: rewards on one core", f"{scoring:.3f} s"],
         [f"{config.max_steps} steps", f"{config.max_steps * step / 3600:.1f} h"],
     ]
-
-
-def _config_of(model: str, shape: str | None) -> Any:
-    from transformers import AutoConfig
-
-    from llm_agent.models import tiny as tiny_model
-    from llm_agent.models.loading import resolve
-
-    if shape:
-        kind, _, settings = shape.partition(":")
-        try:
-            values = {key: int(value) for key, value in (pair.split("=") for pair in settings.split(",") if pair)}
-            return AutoConfig.for_model(kind, **values)
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"--shape must read TYPE:hidden_size=1024,num_hidden_layers=28,...; {error}") from None
-    if model == tiny_model.NAME:
-        return tiny_model.build_tiny()[0].config
-    if _uses_builtin_shape(model):
-        return AutoConfig.for_model("qwen3", **SHAPES[model])
-    try:
-        return AutoConfig.from_pretrained(resolve(model), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"cannot load the configuration of {model!r}: give --shape ({reason})") from None
-
-
-def _uses_builtin_shape(model: str) -> bool:
-    """Whether the model's configuration comes from `SHAPES`: it is there, and the model is not downloaded."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return model in SHAPES and not isinstance(try_to_load_from_cache(model, "config.json"), str)

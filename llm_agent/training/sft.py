@@ -31,6 +31,7 @@ __all__ = [
     "IGNORED",
     "WIDTH_FRESH",
     "WIDTH_TRAINED",
+    "WIDTH_WORKING",
     "NumberTargets",
     "TinySFTTrainer",
     "make_trainer",
@@ -41,6 +42,7 @@ __all__ = [
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
+WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong
 IGNORED = -100  # label of a token that is not taught
 
 
@@ -49,6 +51,8 @@ def soft_width(fresh: bool, reasoning: Reasoning) -> float:
 
     Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
     """
+    if reasoning == "working":
+        return WIDTH_WORKING
     return WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED
 
 

@@ -13,9 +13,10 @@ from faulty_server import Server
 from control_envs import SYSTEMS, format_completion, get_system, parse_completion
 from control_envs.text import format_prompt
 from llm_agent import benchmark, leaderboard
+from llm_agent.benchmarking.checks import read
 from llm_agent.benchmarking.page import gathered, to_html, to_markdown
 from llm_agent.benchmarking.prompts import PROMPTS, vary
-from llm_agent.benchmarking.results import Result, read
+from llm_agent.benchmarking.schema import Result
 from llm_agent.benchmarking.suites import SUITES
 
 ROOT = Path(__file__).parents[2]
