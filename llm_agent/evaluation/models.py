@@ -125,7 +125,9 @@ def run_models(run: RunFolder, load: Loader = LLMPolicy.from_pretrained) -> dict
         if run.is_done(phase)
     }
     for model in models.values():
-        room = completion_room(model.tokenizer, settings["systems"], settings["max_completion_length"])
+        room = completion_room(
+            model.tokenizer, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
+        )
         model.max_new_tokens = model.max_new_tokens or room
     if not models:
         raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")

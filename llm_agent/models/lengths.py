@@ -61,12 +61,16 @@ def check_max_length(tokenizer: Tokenizer, systems: list[str], reasoning: Reason
         )
 
 
-def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | None) -> int:
+def completion_room(
+    tokenizer: Tokenizer, systems: list[str], requested: int | None, taught: Reasoning | None = None
+) -> int:
     """The maximum number of tokens of a completion.
 
     Args:
-        requested: the number that was asked for; None for the longest reasoning style that the tokenizer has
-            tokens for, and 8 tokens to spare.
+        requested: the number that was asked for; None for the longest reasoning that can be expected, and 8 tokens to
+            spare.
+        taught: the reasoning of the demonstrations that the model learns from. At least waypoints are expected; without
+            demonstrations, the longest reasoning that the tokenizer has tokens for.
 
     Raises:
         ValueError: an ordinary answer does not fit into the requested number.
@@ -79,6 +83,8 @@ def completion_room(tokenizer: Tokenizer, systems: list[str], requested: int | N
             f"tokenizer; give --max_completion_length {needed} or more"
         )
     longest = longest_reasoning(tokenizer)
+    if taught is not None:
+        longest = taught if taught in WITH_STATES else "waypoints"
     return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
 
 

@@ -17,6 +17,7 @@ import yaml
 from trl import GRPOConfig, SFTConfig, TrlParser
 
 from control_envs.rewards import DEFAULT_VERSION
+from llm_agent.data.reasoning import Reasoning
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.loading import is_tiny
 from llm_agent.models.shipped import BASE
@@ -81,6 +82,11 @@ class Job:
         own = given if isinstance(given, dict) else {}
         return {name: own.get(name, options.get(name, default)) for name, default in vars(Sampling()).items()}
 
+    @property
+    def taught(self) -> Reasoning | None:
+        """The reasoning of the demonstrations; None without an SFT phase."""
+        return self.args.reasoning if self.sft else None
+
     def settings(self) -> dict[str, Any]:
         """The settings that run.json records: the flags, and what the evaluation needs."""
         return {
@@ -89,6 +95,7 @@ class Job:
             "machine": dict(self.machine),
             "systems": self.args.systems,
             "model": self.args.model,
+            "reasoning": self.taught,
             "seed": self.config.seed,
             "eval_states": self.args.eval_states,
             "eval_seed": self.args.eval_seed,

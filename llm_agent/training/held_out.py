@@ -39,7 +39,9 @@ class HeldOut(TrainerCallback):
         settings = run.settings
         self.version, self.sampling = settings["reward_version"], Sampling(**settings["sampling"])
         self.plants = [get_system(name) for name in settings["systems"]]
-        self.room = completion_room(trainer.processing_class, settings["systems"], settings["max_completion_length"])
+        self.room = completion_room(
+            trainer.processing_class, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
+        )
         self.x0 = [sample_states(plant, max(states // len(self.plants), 1), "validation") for plant in self.plants]
         self.optimal = [solve_all(plant, x0).cost for plant, x0 in zip(self.plants, self.x0, strict=True)]
 

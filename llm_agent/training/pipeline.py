@@ -120,7 +120,7 @@ def _check(job: Job) -> None:
     if job.sft:
         check_max_length(tokenizer, job.args.systems, job.args.reasoning, job.sft.max_length)
     if job.grpo:
-        room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length)
+        room = completion_room(tokenizer, job.args.systems, job.grpo.max_completion_length, job.taught)
         if job.grpo.use_vllm:
             check_vllm(job.grpo, prompt_tokens(tokenizer, job.args.systems) + room)
 
@@ -214,7 +214,7 @@ class Pipeline:
         if self.job.sft and args.patience and self.run.last_checkpoint("grpo") is None:
             on_main(partial(self._check_parse_rate, args, config.max_completion_length))
         model, tokenizer = load_model(self.run.path / "sft", trainable=True, four_bit=args.load_in_4bit)
-        room = completion_room(tokenizer, args.systems, config.max_completion_length)
+        room = completion_room(tokenizer, args.systems, config.max_completion_length, self.job.taught)
         quicken(model, bool(config.bf16), config.use_cpu, prompt_tokens(tokenizer, args.systems) + room)
         config = _changed(config, output_dir=str(self.run.path / "grpo"), max_completion_length=room)
         # Initial states of the training split, but not those of the demonstrations.
@@ -277,7 +277,7 @@ class Pipeline:
     def _check_parse_rate(self, args: GRPOArguments, longest: int | None) -> None:
         """Checks the model that SFT left, loaded whole: the one to train may be divided among the processes."""
         policy = LLMPolicy.from_pretrained(self.run.path / "sft", four_bit=args.load_in_4bit)
-        policy.max_new_tokens = completion_room(policy.tokenizer, args.systems, longest)
+        policy.max_new_tokens = completion_room(policy.tokenizer, args.systems, longest, self.job.taught)
         check_parse_rate(policy, args.systems, args.least_parsed, self.run)
 
     def _train(self, trainer: Any, tokenizer: Any, phase: str, title: str, shown: dict[str, str]) -> None:

@@ -121,7 +121,9 @@ class GRPOTrials:
     def _value(self, run: RunFolder) -> float:
         settings = run.settings
         policy = LLMPolicy.from_pretrained(run.path, sampling=Sampling(**settings["sampling"]))
-        room = completion_room(policy.tokenizer, settings["systems"], settings["max_completion_length"])
+        room = completion_room(
+            policy.tokenizer, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
+        )
         policy.max_new_tokens = room
         totals = []
         for system in map(get_system, settings["systems"]):
