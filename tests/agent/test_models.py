@@ -39,6 +39,7 @@ from llm_agent.data.demonstrations import (
     make_prompts,
 )
 from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
+from llm_agent.data.working import STATE_DECIMALS
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
 from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny
@@ -76,14 +77,16 @@ def test_any_text_comes_back(tiny, text):
 
 def test_number_tokens_denote_their_text(tiny):
     _, tokenizer = tiny
+
+    def number(i):
+        """A token's text without its label and what follows the number."""
+        return tokenizer.decode([i]).rstrip("+,; ").rpartition(" ")[2]
+
     for i, value in zip(*number_tokens(tokenizer), strict=True):
-        text = tokenizer.decode([i])
-        if text.endswith("+"):  # the fine part of a state, as a share of the coarse part's step
-            assert float(text[:-1]) == pytest.approx(value / 100)
-        else:
-            assert float(text.rstrip(",; ")) == value
+        fine = len(number(i).rpartition(".")[2]) == STATE_DECIMALS  # as a share of the coarse part's step
+        assert float(number(i)) == pytest.approx(value / 100 if fine else value)
     for family in number_families(tokenizer):
-        assert np.all(np.diff([float(tokenizer.decode([i]).rstrip("+,; ")) for i in family]) > 0)
+        assert np.all(np.diff([float(number(i)) for i in family]) > 0)
 
 
 def test_the_tiny_folder_is_an_ordinary_one(tmp_path, tiny):
@@ -136,6 +139,15 @@ def test_an_answer_must_fit(tiny):
     assert completion_room(tokenizer, ["double_integrator"], None) > needed
     with pytest.raises(ValueError, match=f"takes {needed} tokens"):
         completion_room(tokenizer, ["double_integrator"], needed - 1)
+
+
+def test_a_model_has_room_for_the_reasoning_that_it_was_taught(tiny):
+    _, tokenizer = tiny
+    rooms = [
+        completion_room(tokenizer, ["double_integrator"], None, taught) for taught in ("brief", "states", "working")
+    ]
+    assert rooms == sorted(set(rooms))
+    assert completion_room(tokenizer, ["double_integrator"], None) == rooms[-1]  # not known: the longest
 
 
 # -- optimizer and targets -----------------------------------------------------------------------------------
