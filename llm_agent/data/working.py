@@ -95,11 +95,11 @@ def product_turns(system: System) -> Array:
 
 
 @lru_cache(maxsize=_PLANTS)
-def written_products(system: System) -> Array:
+def written_products(system: System) -> np.ndarray:
     """Which products of states and controls with their coefficients are written, (n, n + m): the quick ones, and the
     quickest of each component."""
     turns = product_turns(system)
-    written: Array = turns > SLOW
+    written = turns > SLOW
     written[np.arange(system.n), turns.argmax(axis=1)] = True
     return written
 
