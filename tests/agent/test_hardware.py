@@ -45,7 +45,8 @@ def faults():
     torch.ones(2**24)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 counts = [faults() for _ in range(10)]
-print(counts[-1] - counts[2])  # the heap grows twice
+added = sorted(after - before for before, after in zip(counts, counts[1:]))
+print(added[len(added) // 2])  # the median, since the heap still grows now and then
 """
     kept, returned = (
         int(subprocess.run([sys.executable, "-c", program, word], stdout=subprocess.PIPE, check=True).stdout)
