@@ -84,7 +84,7 @@ def test_number_tokens_denote_their_text(tiny):
 
     for i, value in zip(*number_tokens(tokenizer), strict=True):
         fine = len(number(i).rpartition(".")[2]) == STATE_DECIMALS  # as a share of the coarse part's step
-        assert float(number(i)) == pytest.approx(value / 100 if fine else value)
+        assert float(number(i)) == (pytest.approx(value / 100) if fine else value)
     for family in number_families(tokenizer):
         assert np.all(np.diff([float(number(i)) for i in family]) > 0)
 
