@@ -221,7 +221,7 @@ class EndpointPolicy:
                 raise ValueError(str(error)) from error
             kept = f"{len(self._answers)} answers are kept in {self._answers.path}, the same command goes on from there"
             raise CommandError(f"{error}; {kept}") from error
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no request may go on; raised again
             future.cancel()
             raise
 

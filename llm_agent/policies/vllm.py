@@ -180,7 +180,7 @@ class _Engine:
         try:
             with _output_to(self._output):
                 return self._llm.generate(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # as many types as when the engine starts
             raise CommandError(f"vLLM failed on {self.arguments['model']}: {self._cause(error)}") from error
 
     @classmethod
