@@ -7,9 +7,9 @@ it is:
 
     x1 .. xn  a component of the state, its fine part first
     r         the coarse part of the remainder, of a nonlinear component
-    p         what is added next: the fine part of a product, or of the remainder
+    p         what is added next: a product of a fine part, or the fine part of a product or of the remainder
     s         the sum so far, in hundredths, before whole hundredths are carried
-    d         the change of the coarse part
+    d         the change of the coarse part: by the products so far, and last of all the whole of it
     e         the new coarse part less the tenth that is nearest to the old one
 """
 
@@ -22,7 +22,16 @@ import numpy as np
 from control_envs import System
 from control_envs.text import DECIMALS, END_REASONING
 from control_envs.utils.types import Array
-from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS, Working, nonlinear_components, split, written_products
+from llm_agent.data.working import (
+    FINE_STEPS,
+    STATE_DECIMALS,
+    Working,
+    counted_products,
+    nonlinear_components,
+    split,
+    written_couplings,
+    written_products,
+)
 
 __all__ = ["LABELS", "WORKING", "component_label", "format_working", "read_working"]
 
@@ -51,12 +60,16 @@ def format_working(x: Array, u: Array, working: Working) -> str:
 def _format_step(working: Working, k: int) -> list[str]:
     """The working of step k, component by component."""
     parts = []
-    for i, (terms, sums) in enumerate(zip(working.terms, working.sums, strict=True)):
-        added = [f"{PART} {_fine(term)}" for term in terms[k].tolist()]
+    for i, (terms, sums, counts) in enumerate(zip(working.terms, working.sums, working.counts, strict=True)):
+        added = [
+            f"{PART} {_fine(term)} {SUM} {_coarse(total)}"
+            for term, total in zip(terms[k].tolist(), sums[k].tolist(), strict=True)
+        ]
+        for place, changes in counts.items():
+            added[place] += f" {CHANGE} {_coarse(int(changes[k]))}"
         if i in working.remainders:
             added[-1] = f"{REMAINDER} {_coarse(split(int(working.remainders[i][k]))[0])} {added[-1]}"
-        totals = [f"{SUM} {_coarse(total)}" for total in sums[k].tolist()]
-        parts += [word for pair in zip(added, totals, strict=True) for word in pair]
+        parts += added
         parts.append(f"{CHANGE} {_coarse(working.changes[k, i])}")
         parts.append(f"{FROM_TENTH} {_coarse(working.from_tenths[k, i])}")
     return parts
@@ -89,11 +102,13 @@ def _patterns(system: System) -> tuple[str, str]:
     """Regular expressions of a state with its controls, whose numbers are groups, and of a step's working."""
     state = [rf"{component_label(i)} ({_FINE})\+({_COARSE})" for i in range(system.n)]
     state += [f"({_COARSE})"] * system.m
+    term, change = rf" {PART} {_FINE} {SUM} {_COARSE}", rf" {CHANGE} {_COARSE}"
     step = []
-    for i, count in enumerate(written_products(system).sum(axis=1)):
-        term = rf" {PART} {_FINE} {SUM} {_COARSE}"
-        step.append(rf"(?:{term}){{{count}}}")
+    for i in range(system.n):
+        step += [term] * int(written_couplings(system)[i].sum())
+        counted = counted_products(system)[i][written_products(system)[i]]
+        step += [term + change if moves else term for moves in counted]
         if i in nonlinear_components(system):
             step.append(rf" {REMAINDER} {_COARSE}{term}")
-        step.append(rf" {CHANGE} {_COARSE} {FROM_TENTH} {_COARSE}")
+        step.append(rf"{change} {FROM_TENTH} {_COARSE}")
     return " " + ", ".join(state), "".join(step)
