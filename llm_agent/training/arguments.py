@@ -188,7 +188,8 @@ def _with_preset_paths(argv: Sequence[str], phase: str) -> list[str]:
 def _with_settings_joined(argv: Sequence[str]) -> list[str]:
     """The flags with every ``--set`` in one, after those of ``--config``: TrlParser would keep only the last."""
     config = _flag(argv, "--config")
-    settings = list(read_config(find_config(config)).get("set") or []) if config else []
+    configured = (read_config(find_config(config)).get("set") or []) if config else []
+    settings = [configured] if isinstance(configured, str) else list(configured)
     words, rest = [], iter(argv)
     for word in rest:
         if word == "--set":

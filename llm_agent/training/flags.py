@@ -96,6 +96,10 @@ class RunArguments:
     )
 
     def __post_init__(self) -> None:
+        if isinstance(self.system, list):  # a YAML file may hold a list of plants, or one setting
+            self.system = ", ".join(map(str, self.system))
+        if isinstance(self.set, str):
+            self.set = [self.set]
         get_systems(self.system, self.set)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")

@@ -89,6 +89,12 @@ def test_a_file_of_flags_and_the_command_line_add_up(tmp_path):
     assert job.args.systems == ["double_integrator(dt=0.5,horizon=12)"]
 
 
+def test_a_file_of_flags_may_hold_a_list_of_plants_and_a_single_setting(tmp_path):
+    (tmp_path / "flags.yaml").write_text("system: [attitude, van_der_pol]\nset: horizon=12\n")
+    job = parse("sft", ["--config", str(tmp_path / "flags.yaml"), "--output_dir", "x"])
+    assert job.args.systems == ["attitude(horizon=12)", "van_der_pol(horizon=12)"]
+
+
 @pytest.mark.parametrize("command", [train_sft, evaluate, compare, classical, ppo, play])
 def test_a_setting_that_no_plant_has_is_one_line(command, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -33,9 +33,11 @@ from llm_agent.data.working import (
     FINE_STEPS,
     STATE_DECIMALS,
     TENTH,
+    counted_products,
     nonlinear_components,
     split,
     work,
+    written_couplings,
     written_products,
 )
 from llm_agent.data.working_text import WORKING
@@ -120,10 +122,12 @@ def test_the_working_is_what_long_addition_writes():
 
 
 def test_every_number_of_the_working_follows_from_numbers_before_it(system):
-    """A term depends on one part of a state or control, a sum on the sum before it, the next state on the last sum."""
+    """A term depends on one part of a state or control, a sum on the sum before it, the next state on the last sum, and
+    a change of the coarse part on one product and the change before it."""
     made = demonstrate(system, sample_states(system, 20, "train"), DemonstrationConfig(reasoning="working"), 1)
     A, B, _, _ = physical_problem(system)
-    written = written_products(system)
+    coupled, written, counted = written_couplings(system), written_products(system), counted_products(system)
+    coefficients = np.concatenate([A, B], axis=1)
     for x, u in zip(made.states, made.written, strict=True):
         found = work(system, x, u)
         now, then = (split(np.round(states * 10**STATE_DECIMALS).astype(int)) for states in (x[:-1], x[1:]))
@@ -131,19 +135,44 @@ def test_every_number_of_the_working_follows_from_numbers_before_it(system):
         assert np.array_equal(TENTH * np.round(now[0] / TENTH + 1e-9) + found.from_tenths, then[0])
         rest = (system.step(x[:-1], u[:-1]) - x[:-1] @ A.T - u[:-1] @ B.T) * 10**STATE_DECIMALS
         parts = np.concatenate([now[0], np.round(u[:-1] * 100)], axis=1)
-        for i, (terms, sums) in enumerate(zip(found.terms, found.sums, strict=True)):
-            exact = FINE_STEPS * np.concatenate([A[i], B[i]]) * parts
+        for i, (terms, sums, counts) in enumerate(zip(found.terms, found.sums, found.counts, strict=True)):
+            first, last = coupled[i].sum(), coupled[i].sum() + written[i].sum()
+            np.testing.assert_allclose(terms[:, :first], (now[1] * A[i])[:, coupled[i]], atol=0.51)
+            exact = FINE_STEPS * coefficients[i] * parts
             reduced = exact - FINE_STEPS * np.round(exact / FINE_STEPS)
-            off = np.abs(terms[:, : written[i].sum()] - reduced[:, written[i]])
+            off = np.abs(terms[:, first:last] - reduced[:, written[i]])
             assert np.minimum(off, FINE_STEPS - off).max() < 0.51
+            assert np.abs(terms).max() <= FINE_STEPS / 2  # one token
             if i in found.remainders:
                 np.testing.assert_allclose(found.remainders[i], rest[:, i], atol=1.01)
                 assert np.array_equal(terms[:, -1], split(found.remainders[i])[1])
-            running = np.column_stack([now[1] @ A[i], sums[:, :-1]]) + terms
+            assert terms.shape[1] == last + (i in found.remainders)
+            running = np.column_stack([now[1] @ np.where(coupled[i], 0, A[i]), sums[:, :-1]]) + terms
             running[:, -1] += reduced[:, ~written[i]].sum(axis=1)
             np.testing.assert_allclose(sums, running, atol=2.5)
             assert np.all((sums[:, -1] - then[1][:, i]) % FINE_STEPS == 0)
             assert np.abs(sums).max() < 500  # a sum is one token
+            moved = ((coefficients[i] - np.eye(*coefficients.shape)[i]) * parts)[:, counted[i]]
+            assert len(counts) == counted[i].sum() != 1
+            for so_far, change in zip(counts.values(), np.cumsum(moved, axis=1).T, strict=True):
+                np.testing.assert_allclose(so_far, change, atol=0.51 * len(counts))
+
+
+def test_changes_and_couplings_are_written_where_they_are_large():
+    """Of van_der_pol's velocity all three products move the coarse part; upright_pendulum couples fine parts."""
+    counted = {name: counted_products(system).sum(axis=1).tolist() for name, system in SYSTEMS.items()}
+    assert counted["double_integrator"] == [0, 0]
+    assert counted["upright_pendulum"] == [0, 2]
+    assert counted["van_der_pol"] == [0, 3]
+    assert {name for name, system in SYSTEMS.items() if written_couplings(system).any()} == {"upright_pendulum"}
+    system = get_system("upright_pendulum")
+    x = np.array([[0.3541, 0.1412], [0.0, 0.0]])
+    x[1] = system.step(x[0], np.array([-2.23])).round(STATE_DECIMALS)
+    text = format_trajectory(x, [[-2.23], [0.0]], work(system, x, np.array([[-2.23], [0.0]])))
+    # x2+ = 0.24575 x1 + 1.00614 x2 + 0.08350 u: 0.0041 of x1 is 0.0010; 0.35 is 0.0860 = 0.09 - 0.0040; 0.14 of x2 is
+    # 0.14 + 0.0009; -2.23 of u is -0.1862 = -0.19 + 0.0038.
+    products = "p 0.0010 s 0.22 p -0.0040 s -0.18 d 0.09 p 0.0009 s -0.09 p 0.0038 s 0.29 d -0.10"
+    assert f" {products} r 0.00 p -0.0019 s 0.10 d -0.10 e -0.06 x1 -0.0013+0.36, x2 0.0010+0.04, 0.00" in text
 
 
 def test_linear_plants_have_no_remainder():
@@ -274,8 +303,9 @@ def test_tokens_of_a_trajectory(tokenizer, system, reasoning):
     rows, _ = make_demonstrations([system.name], 8, DemonstrationConfig(perturbation=0.15, reasoning=reasoning))
     gains = 2 * system.n * system.m
     remainders = len(nonlinear_components(system))
-    terms = int(written_products(system).sum()) + remainders
-    working = 2 * terms + remainders + 2 * system.n if reasoning == "working" else 0
+    terms = int(written_products(system).sum() + written_couplings(system).sum()) + remainders
+    changes = int(counted_products(system).sum()) + 2 * system.n
+    working = 2 * terms + remainders + changes if reasoning == "working" else 0
     step = 2 * system.n + system.m + working
     for row in rows:
         ids = tokenizer(row["completion"]).input_ids
@@ -312,7 +342,7 @@ def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
     room = completion_room(tokenizer, ["van_der_pol_hard"], None)
     system = get_system("van_der_pol_hard")
     asked = len(tokenizer(format_prompt(system, np.zeros(system.n))).input_ids)
-    assert 2700 < room < tokenizer.model_max_length - asked
+    assert 3000 < room < tokenizer.model_max_length - asked
 
 
 @pytest.mark.parametrize("adapted", [False, True])
