@@ -61,8 +61,8 @@ class Working:
 
     Attributes:
         remainders: r of each nonlinear component, (K,); by component.
-        terms: by component, what is added in turn to the fine part of x: the products of other fine parts, the fine part
-            of each product of a coarse part or control, and last of the remainder if there is one, (K, number of terms).
+        terms: by component, what is added in turn to its fine part: the products of other fine parts, the fine part of
+            each product of a coarse part or control, and last of the remainder if there is one, (K, number of terms).
         sums: by component, the sum after each term, (K, number of terms). The last is the fine part of x+, plus whole
             hundredths.
         counts: by component, the change of the coarse part by the products so far, (K,), after some of the terms.

@@ -21,7 +21,7 @@ from llm_agent.endpoints.flags import (
 )
 from llm_agent.endpoints.policy import EndpointPolicy
 from llm_agent.models.chat import encode
-from llm_agent.models.lengths import completion_room
+from llm_agent.models.lengths import room_in_run
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder, is_run
 
@@ -125,10 +125,7 @@ def run_models(run: RunFolder, load: Loader = LLMPolicy.from_pretrained) -> dict
         if run.is_done(phase)
     }
     for model in models.values():
-        room = completion_room(
-            model.tokenizer, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
-        )
-        model.max_new_tokens = model.max_new_tokens or room
+        model.max_new_tokens = model.max_new_tokens or room_in_run(model.tokenizer, settings)
     if not models:
         raise ValueError(f"{run.path} holds no trained model yet: finish the run with --resume")
     return models

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,7 @@ __all__ = [
     "completion_room",
     "demonstration_tokens",
     "prompt_tokens",
+    "room_in_run",
 ]
 
 
@@ -86,6 +87,12 @@ def completion_room(
     if taught is not None:
         longest = taught if taught in WITH_STATES else "waypoints"
     return requested or max(answer_tokens(tokenizer, system, longest) for system in plants) + 8
+
+
+def room_in_run(tokenizer: Tokenizer, settings: Mapping[str, Any]) -> int:
+    """The maximum number of tokens of a completion in a run with these settings (of its run.json)."""
+    taught = settings.get("reasoning")  # older runs did not record it
+    return completion_room(tokenizer, settings["systems"], settings["max_completion_length"], taught)
 
 
 def demonstration_tokens(tokenizer: Tokenizer, systems: Sequence[str], reasoning: Reasoning) -> int:

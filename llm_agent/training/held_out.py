@@ -12,7 +12,7 @@ from trl.models import unwrap_model_for_generation
 
 from baselines.optimum.solver import solve_all
 from control_envs import format_prompt, get_system, sample_states, score_completions
-from llm_agent.models.lengths import completion_room
+from llm_agent.models.lengths import room_in_run
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder
 from llm_agent.training.processes import is_sharded
@@ -39,9 +39,7 @@ class HeldOut(TrainerCallback):
         settings = run.settings
         self.version, self.sampling = settings["reward_version"], Sampling(**settings["sampling"])
         self.plants = [get_system(name) for name in settings["systems"]]
-        self.room = completion_room(
-            trainer.processing_class, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
-        )
+        self.room = room_in_run(trainer.processing_class, settings)
         self.x0 = [sample_states(plant, max(states // len(self.plants), 1), "validation") for plant in self.plants]
         self.optimal = [solve_all(plant, x0).cost for plant, x0 in zip(self.plants, self.x0, strict=True)]
 

@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from control_envs import format_prompt, get_system, sample_states, score_completions
-from llm_agent.models.lengths import completion_room
+from llm_agent.models.lengths import room_in_run
 from llm_agent.models.loading import is_tiny, load_tokenizer
 from llm_agent.policies.language_model import LLMPolicy, Sampling
 from llm_agent.storage.run_folder import RunFolder
@@ -121,10 +121,7 @@ class GRPOTrials:
     def _value(self, run: RunFolder) -> float:
         settings = run.settings
         policy = LLMPolicy.from_pretrained(run.path, sampling=Sampling(**settings["sampling"]))
-        room = completion_room(
-            policy.tokenizer, settings["systems"], settings["max_completion_length"], settings.get("reasoning")
-        )
-        policy.max_new_tokens = room
+        policy.max_new_tokens = room_in_run(policy.tokenizer, settings)
         totals = []
         for system in map(get_system, settings["systems"]):
             x0 = sample_states(system, self._states, "validation", self._seed)
