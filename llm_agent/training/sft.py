@@ -11,18 +11,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import DistributedType
 from transformers import PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 
-from control_envs.text import DECIMALS
 from llm_agent.data.reasoning import WITH_STATES, Reasoning
 from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
-from llm_agent.models.tokenizer import number_families
 from llm_agent.training.length_order import SimilarLengths
+from llm_agent.training.number_targets import NumberTargets, linear_cross_entropy
 from llm_agent.training.optim import MuonAdamW
-from llm_agent.training.processes import keeps_matrices
+from llm_agent.training.processes import is_sharded, keeps_matrices
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,7 +30,6 @@ __all__ = [
     "WIDTH_FRESH",
     "WIDTH_TRAINED",
     "WIDTH_WORKING",
-    "NumberTargets",
     "TinySFTTrainer",
     "make_trainer",
     "soft_width",
@@ -54,38 +51,6 @@ def soft_width(fresh: bool, reasoning: Reasoning) -> float:
     if reasoning == "working":
         return WIDTH_WORKING
     return WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED
-
-
-class NumberTargets:
-    """Gaussian targets over a number token's neighbours on the value grid.
-
-    Args:
-        tokenizer: the tiny model's tokenizer.
-        width: initial standard deviation of the targets, in units of the value.
-        until: share of training after which targets are one-hot.
-    """
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, until: float = 0.9):
-        self.width, self.until = width, until
-        reach = round(3 * width * 10**DECIMALS)
-        self._offsets = torch.arange(-reach, reach + 1)
-        # A token that is not a number has only itself as neighbour, so that its target stays one-hot.
-        self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
-        for family in number_families(tokenizer):
-            ids = torch.as_tensor(family)
-            near = torch.arange(len(ids))[:, None] + self._offsets
-            self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
-
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
-        """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
-        width = self.width * max(1.0 - training_progress / self.until, 0.0)
-        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: one-hot
-            return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        weights = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
-        weights = (weights / weights.sum()).to(logits.device)
-        # log_softmax, since logsumexp is slow on a CPU: exp underflows for a confident model's logits.
-        logs = torch.log_softmax(logits, dim=1)
-        return -(logs.gather(1, self._neighbours.to(labels.device)[labels]) @ weights)
 
 
 class TinySFTTrainer(SFTTrainer):
@@ -125,29 +90,31 @@ class TinySFTTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Soft cross-entropy over the completion's tokens."""
-        labels = inputs["labels"][:, 1:]
-        kept = labels != IGNORED
-        logits = self._logits(model, inputs["input_ids"][:, :-1], inputs["attention_mask"][:, :-1], kept)
+        kept = inputs["labels"][:, 1:] != IGNORED
+        labels = inputs["labels"][:, 1:][kept]
+        texts = {"input_ids": inputs["input_ids"][:, :-1], "attention_mask": inputs["attention_mask"][:, :-1]}
         progress = self.state.global_step / max(self.state.max_steps, 1)
-        losses = self._targets.loss(logits, labels[kept], progress)
+        # The model's own forward pass is called, since wrappers of several processes act in it.
+        if is_sharded(self.accelerator):
+            logits = model(**texts, use_cache=False).logits[kept].float()
+            losses = self._targets.loss(logits, labels, progress).sum()
+        else:
+            outputs = model(**texts, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+            head = self.accelerator.unwrap_model(model).get_output_embeddings().weight
+            dtype = torch.bfloat16 if self.args.bf16 else head.dtype  # the output layer's, under autocast
+            hidden = outputs.hidden_states[-1][kept].to(dtype)
+            losses = linear_cross_entropy(hidden, head, *self._targets.of(labels, progress))
+            logits = None
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = losses.sum() / total
+        loss = losses / total
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # gradients are averaged, num_items_in_batch is a sum
         if self.state.global_step % self.args.logging_steps == 0:  # one batch per log is enough
-            right = (logits.argmax(-1) == labels[kept]).float().mean().item()
+            with torch.no_grad():
+                logits = hidden @ head.to(dtype).T if logits is None else logits
+                right = (logits.argmax(-1) == labels).float().mean().item()
             self._metrics["train"]["mean_token_accuracy"].append(right)
-        return (loss, {"logits": logits}) if return_outputs else loss
-
-    def _logits(self, model, ids, attention, kept):
-        """Logits of the kept tokens, (T, V)."""
-        # A wrapper's forward synchronises processes; FSDP 2's wrapper is the model itself with another class.
-        wraps = self.accelerator.distributed_type != DistributedType.NO
-        if wraps or self.accelerator.unwrap_model(model) is not model:
-            return model(input_ids=ids, attention_mask=attention, use_cache=False).logits[kept].float()
-        with self.accelerator.autocast():  # accelerate wraps only the model's forward, which computes all logits
-            hidden = model.model(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
-            return model.lm_head(hidden[kept]).float()
+        return (loss, {}) if return_outputs else loss
 
 
 def tokenize(dataset: Dataset, tokenizer: PreTrainedTokenizerBase) -> Dataset:
