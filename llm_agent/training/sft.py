@@ -92,14 +92,15 @@ class TinySFTTrainer(SFTTrainer):
         """Soft cross-entropy over the completion's tokens."""
         kept = inputs["labels"][:, 1:] != IGNORED
         labels = inputs["labels"][:, 1:][kept]
-        texts = {"input_ids": inputs["input_ids"][:, :-1], "attention_mask": inputs["attention_mask"][:, :-1]}
+        # Without a mask, since texts are padded on the right: attention then skips what comes later.
+        ids = inputs["input_ids"][:, :-1]
         progress = self.state.global_step / max(self.state.max_steps, 1)
         # The model's own forward pass is called, since wrappers of several processes act in it.
         if is_sharded(self.accelerator):
-            logits = model(**texts, use_cache=False).logits[kept].float()
+            logits = model(input_ids=ids, use_cache=False).logits[kept].float()
             losses = self._targets.loss(logits, labels, progress).sum()
         else:
-            outputs = model(**texts, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+            outputs = model(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1)
             head = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             dtype = torch.bfloat16 if self.args.bf16 else head.dtype  # the output layer's, under autocast
             hidden = outputs.hidden_states[-1][kept].to(dtype)

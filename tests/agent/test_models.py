@@ -15,6 +15,7 @@ pytest.importorskip("trl")
 import gymnasium as gym
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import SFTConfig
 
 from baselines.controllers.lqr import lqr, simulate_feedback
 from control_envs import (
@@ -45,9 +46,10 @@ from llm_agent.models.loading import is_tiny, load_model
 from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny
 from llm_agent.models.tokenizer import number_families, number_tokens
 from llm_agent.policies.language_model import LLMPolicy, NumericPolicy
+from llm_agent.training.number_targets import CHUNK, NumberTargets, linear_cross_entropy
 from llm_agent.training.optim import MuonAdamW, _Muon
 from llm_agent.training.rewards import ControlReward, reward_functions
-from llm_agent.training.sft import NumberTargets, tokenize
+from llm_agent.training.sft import make_trainer, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +214,7 @@ def test_number_targets_end_on_the_plain_cross_entropy(tiny):
     labels = torch.cat([family[[0, 300, 600, -1]], torch.tensor([3])])
     logits = torch.randn(len(labels), len(tokenizer), generator=torch.Generator().manual_seed(0))
     plain = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    assert torch.equal(targets.loss(logits, labels, 1.0), plain)
+    torch.testing.assert_close(targets.loss(logits, labels, 1.0), plain)
     soft = targets.loss(logits, labels, 0.0)
     assert not torch.isclose(soft[:4], plain[:4]).any()
     assert torch.isclose(soft[4], plain[4])  # a token that is no number keeps its plain target
@@ -220,6 +222,34 @@ def test_number_targets_end_on_the_plain_cross_entropy(tiny):
     guess[1, family[303]] = 0.0  # off by 0.03
     guess[1, family[300]] = -20.0
     assert targets.loss(guess, labels, 0.0)[1] < targets.loss(guess, labels, 1.0)[1]
+
+
+@pytest.mark.parametrize("progress", [0.0, 1.0])
+def test_the_loss_without_all_logits_is_the_loss_with_them(tiny, progress):
+    _, tokenizer = tiny
+    targets, generator = NumberTargets(tokenizer, width=0.02), torch.Generator().manual_seed(0)
+    labels = torch.randint(len(tokenizer), (CHUNK + 40,), generator=generator)
+    hidden = torch.randn(len(labels), 16, generator=generator, requires_grad=True)
+    weight = torch.randn(len(tokenizer), 16, generator=generator, requires_grad=True)
+    with_logits = targets.loss(hidden @ weight.T, labels, progress).sum()
+    expected = [with_logits, *torch.autograd.grad(3 * with_logits, (hidden, weight))]
+    without = linear_cross_entropy(hidden, weight, *targets.of(labels, progress))
+    torch.testing.assert_close([without, *torch.autograd.grad(3 * without, (hidden, weight))], expected)
+
+
+def test_padding_does_not_change_the_loss(tiny, tmp_path):
+    """No mask is given: the loss of texts of two lengths is that of both texts, each alone."""
+    _, tokenizer = tiny
+    rows, _ = make_demonstrations(["attitude", "double_integrator"], 2, DemonstrationConfig())
+    config = SFTConfig(str(tmp_path), max_length=None, report_to="none", use_cpu=True, bf16=False)
+    trainer = make_trainer(build_tiny()[0], tokenizer, rows, config, None)
+    texts = [{key: trainer.train_dataset[i][key] for key in ("input_ids", "labels")} for i in range(2)]
+    assert len({len(text["input_ids"]) for text in texts}) == 2
+    losses = [
+        trainer.compute_loss(trainer.model, trainer.data_collator(part), num_items_in_batch=1).item()
+        for part in (texts, texts[:1], texts[1:])
+    ]
+    assert losses[0] == pytest.approx(losses[1] + losses[2], rel=1e-5)
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------

@@ -46,7 +46,8 @@ from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
 from llm_agent.models.tokenizer import build_tokenizer, longest_reasoning, number_families
-from llm_agent.training.sft import NumberTargets, tokenize
+from llm_agent.training.number_targets import NumberTargets
+from llm_agent.training.sft import tokenize
 
 LONG = get_system("van_der_pol").replace(horizon=120)
 ENOUGH_FOR_A_STEP = 0.5 * 10.0**-STATE_DECIMALS + 1e-12
