@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,9 @@ class _OneLineParser(TrlParser):
     """Raises usage errors instead of printing every option of TRL's configuration."""
 
     def error(self, message: str) -> NoReturn:
+        if found := re.match(r"argument (--[\w-]+).*: Truthy value expected: got (.*) but expected", message):
+            folder = f": the run's folder goes with --output-dir {found[2]}" if found[1] == "--resume" else ""
+            raise ValueError(f"{found[1]} is yes or no, not {found[2]!r}{folder}")
         raise ValueError(f"{message} (--help lists the flags)")
 
 

@@ -136,6 +136,7 @@ def test_flags_are_not_abbreviated(capsys):
         (study, ["recipe", "--only", "none"], "--only none: no variant is called so, but "),
         (study, ["recipe", "--learning_rate", "abc"], "--learning_rate"),
         (estimate, ["--accelerate-config", "none.yaml"], "--accelerate-config none.yaml: there is no such file"),
+        (train_sft, ["--resume", "runs/x"], "--resume is yes or no, not 'runs/x'"),
         (estimate, ["--processes", "0"], "--processes: must be a whole number of at least 1"),
         (estimate, ["--learning_rate", "-1"], "--learning_rate must be 0 or more, not -1.0 (GRPO phase)"),
         (estimate, ["--max_steps", "0"], "--max_steps must be at least 1"),
