@@ -10,6 +10,7 @@ import sys
 from baselines.evaluation.tables import SUCCESS, Column
 from control_envs.utils.tables import table
 from llm_agent.models.shipped import PROVENANCE, SHIPPED
+from llm_agent.models.shipping import record_with_start
 from llm_agent.reporting.headline import REWARD
 from llm_agent.storage.run_folder import RunFolder
 
@@ -30,19 +31,25 @@ def record_of(name):
     if (SHIPPED / name / PROVENANCE).is_file():
         return json.loads((SHIPPED / name / PROVENANCE).read_text())
     run = RunFolder.open(name)
-    return {**run.record, "evaluation": run.evaluation()}
+    return {**record_with_start(run), "evaluation": run.evaluation()}
+
+
+def minutes(record):
+    """Minutes of a training, and of those that it started from."""
+    own = sum(record["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60
+    return own + (minutes(record["start"]) if "start" in record else 0)
 
 
 def main(names):
     """Prints what the models cost, and the table."""
     records = [record_of(name) for name in names]
-    minutes = [sum(r["phases"][phase]["seconds"] for phase in ("data", "sft")) / 60 for r in records]
     evaluations = [report for record in records for report in record["evaluation"].items()]
     machine = records[0]["machine"]
     used, cores = machine["threads"] * machine.get("processes", 1), machine["cores"]
     states = evaluations[0][1]["states"]["count"]
+    took = " and ".join(f"{minutes(record):.0f}" for record in records)
     print(
-        f"Trained in {' and '.join(f'{m:.0f}' for m in minutes)} minutes on {used} of {cores} cores. "
+        f"Trained in {took} minutes on {used} of {cores} cores. "
         f"One greedy plan from each of {states} held-out states.\n"
     )
     print(table(HEAD, [row(plant, report) for plant, report in evaluations]))

@@ -1,6 +1,7 @@
 """Studies and shipped models: real runs of a step or two, their tables, and what comes with the package."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -92,6 +93,11 @@ def test_a_run_becomes_a_shipped_model(start, tmp_path):
     assert provenance["evaluation"]["double_integrator"]
     assert provenance["start"] == shipped.record_of(shipped.BASE)  # which it was trained from
     assert sum(f.stat().st_size for f in folder.iterdir()) < 4e6
+    next_part = RunFolder.open(shutil.copytree(start, tmp_path / "next"))  # a run that started from that one
+    record = next_part.record
+    record["settings"]["model"] = str(start)
+    (next_part.path / "run.json").write_text(json.dumps(record))
+    assert shipping.record_with_start(next_part)["start"] == shipping.record_with_start(RunFolder.open(start))
     with pytest.raises(ValueError, match="letters"):
         shipping.ship(RunFolder.open(start), "../elsewhere", tmp_path)
 
