@@ -34,36 +34,52 @@ def model(**changes):
     return changed, tokenizer
 
 
-def demonstrations(tokenizer, count=BATCH):
+def demonstrations(tokenizer, count=BATCH, reasoning="brief"):
     from llm_agent.data.demonstrations import DemonstrationConfig, make_demonstrations
     from llm_agent.training.sft import tokenize
 
-    rows, _ = make_demonstrations(["double_integrator"], count, DemonstrationConfig())
+    rows, _ = make_demonstrations(["double_integrator"], count, DemonstrationConfig(reasoning=reasoning))
     return tokenize(rows, tokenizer)
 
 
-def batch(tokenizer, split_numbers=False):
+def batch(tokenizer, split_numbers=False, **kind):
     """Token ids and labels; ``split_numbers`` adds a separator token before each value."""
     import torch
 
-    rows = demonstrations(tokenizer)
+    rows = demonstrations(tokenizer, **kind)
     ids, labels = torch.tensor(rows["input_ids"]), torch.tensor(rows["labels"])
     if split_numbers:
         ids, labels = (torch.cat([t, t[:, -51:-1]], dim=1) for t in (ids, labels))  # fifty more tokens to predict
     return ids, labels
 
 
-def train_step(net, ids, labels, bf16, loss=None):
+def train_step(net, ids, labels, bf16, loss=None, masked=False):
+    """A training step.
+
+    Args:
+        loss: of all logits and the labels; by default, as in training, without holding all logits.
+        masked: with the mask of a text that is one token shorter than the others.
+    """
     import torch
 
-    loss = loss or torch.nn.functional.cross_entropy
+    from llm_agent.training.number_targets import linear_cross_entropy
+
+    mask = torch.ones_like(ids[:, :-1])
+    mask[0, -1] = 0
 
     def step():
         kept = labels[:, 1:] != -100
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            hidden = net.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-            logits = net.lm_head(hidden[kept])
-        loss(logits.float(), labels[:, 1:][kept]).backward()
+            hidden = net.model(input_ids=ids[:, :-1], attention_mask=mask if masked else None, use_cache=False)[0][kept]
+            logits = net.lm_head(hidden) if loss else None
+        targets = labels[:, 1:][kept]
+        if loss:
+            total = loss(logits.float(), targets)
+        else:
+            dtype = torch.bfloat16 if bf16 else torch.float32
+            near, shares = targets[:, None], torch.ones(1)
+            total = linear_cross_entropy(hidden.to(dtype), net.lm_head.weight, near, shares) / len(targets)
+        total.backward()
         net.zero_grad()
 
     return step
@@ -93,6 +109,25 @@ def steps_table():
         label = f"{name} (bf16)" if bf16 else f"{name} (fp32)"
         parameters = f"{net.num_parameters() / 1e6:.2f} M"
         lines.append(f"| {label} | {parameters} | {1e3 * seconds:.0f} | {seconds / base:.2f} |")
+    return "\n".join(lines)
+
+
+def loss_table():
+    import torch
+
+    from llm_agent.models.loading import quicken
+    from llm_agent.training.hardware import hardware
+
+    bf16, whole = hardware().get("bf16", True), torch.nn.functional.cross_entropy
+    lines = ["| texts | all logits, a mask, ms | no mask | as chosen: neither | relative |", "|---|---|---|---|---|"]
+    for reasoning, count in (("brief", 32), ("working", 8)):
+        net, tokenizer = model()
+        ids, labels = batch(tokenizer, count=count, reasoning=reasoning)
+        quicken(net, bf16, True, ids.shape[1])
+        steps = [train_step(net, ids, labels, bf16, *how) for how in ((whole, True), (whole,), ())]
+        times = [1e3 * best_time(step) for step in steps]
+        cells = " | ".join(f"{ms:.0f}" for ms in times)
+        lines.append(f"| {count} of {ids.shape[1]} tokens | {cells} | {times[-1] / times[0]:.2f} |")
     return "\n".join(lines)
 
 
@@ -157,7 +192,7 @@ def table():
     import torch
 
     head = f"The tiny model on {torch.get_num_threads()} threads, torch {torch.__version__.partition('+')[0]}."
-    parts = [head, steps_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
+    parts = [head, steps_table(), loss_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
     return "\n\n".join(parts)
 
 

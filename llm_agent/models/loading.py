@@ -12,6 +12,7 @@ from control_envs.utils.optional import need
 from llm_agent.models import fetched, shipped
 from llm_agent.models import tiny as tiny_model
 from llm_agent.models.chat import supply_template
+from llm_agent.models.freed_memory import keep_freed_memory
 from llm_agent.models.tokenizer import build_tokenizer
 from llm_agent.storage.run_folder import RUNS, START, RunFolder, is_run
 
@@ -48,7 +49,8 @@ def load_model(
     The model's ``generate`` is wrapped: on a CPU it samples by inversion of the distribution function instead of
     ``torch.multinomial`` (`llm_agent.models.sampling`). The distribution is the same, but a seed gives other samples
     than the unwrapped ``generate``. Greedy decoding, accelerators and sampling options that the wrapper does not
-    handle are unchanged.
+    handle are unchanged. Once the tiny model is loaded on a CPU, the process keeps freed memory
+    (`llm_agent.models.freed_memory`).
 
     Args:
         name: "tiny" for a fresh embedded model, the name of a shipped model, a run folder, a Hugging Face folder (of
@@ -65,6 +67,8 @@ def load_model(
 
     model, tokenizer = _load(name, seed, trainable, _in_four_bits() if four_bit else {})
     sample_by_inversion(model)
+    if tiny_model.holds_tiny(model) and model.device.type == "cpu":
+        keep_freed_memory()
     return model, tokenizer
 
 

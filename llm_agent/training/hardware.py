@@ -1,10 +1,8 @@
-"""Training on a CPU: the faster of bfloat16 and float32, denormal numbers flushed to zero, freed memory kept."""
+"""Training on a CPU: the faster of bfloat16 and float32, denormal numbers flushed to zero."""
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,11 +11,10 @@ from typing import Any
 
 import torch
 
-__all__ = ["bf16_is_quicker", "hardware", "keep_freed_memory", "thread_time", "without_denormals"]
+__all__ = ["bf16_is_quicker", "hardware", "thread_time", "without_denormals"]
 
 _SHAPE = (2048, 128, 384)  # tokens of a batch, width and MLP width of the tiny model
 _REPEATS = 10
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _SPEEDUP = 1.2  # CPUs multiply bfloat16 either twice or half as fast as float32: none is near this threshold
 
 
@@ -75,14 +72,3 @@ def without_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
-
-
-def keep_freed_memory() -> None:
-    """Keeps freed memory in this process, to be allocated again; only with glibc, elsewhere nothing happens.
-
-    glibc hands large blocks back to the kernel when they are freed, and the kernel clears every page of the next one. A
-    training step of a small model frees and allocates a hundred megabytes (benchmarks/freed_memory.py).
-    """
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(_M_MMAP_MAX, 0)
-        libc.mallopt(_M_TRIM_THRESHOLD, -1)  # never

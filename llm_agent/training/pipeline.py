@@ -46,7 +46,7 @@ from llm_agent.training.checks import check_disk, check_options
 from llm_agent.training.flags import PERTURBATION, GRPOArguments
 from llm_agent.training.grpo import ControlGRPOTrainer
 from llm_agent.training.guards import StopOnFailure, written_or_said
-from llm_agent.training.hardware import keep_freed_memory, without_denormals
+from llm_agent.training.hardware import without_denormals
 from llm_agent.training.held_out import HeldOut
 from llm_agent.training.parse_check import check_parse_rate
 from llm_agent.training.processes import before_phase, disconnect, is_main, locked_by_main, on_main, say
@@ -155,8 +155,6 @@ class Pipeline:
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
         datasets.disable_progress_bars()
-        if self.job.config.use_cpu and is_tiny(self.job.start or self.args.model):
-            keep_freed_memory()
         left = on_main(lambda: [name for name in phases if not self.run.is_done(name)])
         for i, (name, phase) in enumerate(phases.items(), 1):
             if name in left:

@@ -38,7 +38,7 @@ def test_freed_memory_is_allocated_again():
     """Without the setting, every page of each new block is a page fault."""
     program = """
 import resource, sys, torch
-from llm_agent.training.hardware import keep_freed_memory
+from llm_agent.models.freed_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def faults():
