@@ -16,6 +16,7 @@ from control_envs.utils import tables
 
 NEW, LEAST_PIECE = 57, 16
 BATCHES = (1, 16, 128, 500)
+LONG = (57, 500, 1500)  # tokens
 
 
 class Weights:
@@ -130,6 +131,31 @@ def sampling_rows(model, ids):
     ]
 
 
+def cache_rows(model, ids):
+    """Rows that compare transformers' cache of keys and values with `llm_agent.models.growing_cache`."""
+    from transformers import GenerationConfig
+
+    from llm_agent.models.growing_cache import generate_with_room
+
+    def times():
+        return [
+            best_time(
+                lambda n=n: model.generate(
+                    input_ids=ids[:64],
+                    attention_mask=torch.ones_like(ids[:64]),
+                    generation_config=GenerationConfig(max_new_tokens=n, min_new_tokens=n, pad_token_id=0),
+                ),
+                2,
+            )
+            for n in LONG
+        ]
+
+    before = times()
+    generate_with_room(model)
+    after = times()
+    return [[f"{n}", f"{a:.2f}", f"{b:.2f}", f"{a / b:.2f}"] for n, a, b in zip(LONG, before, after, strict=True)]
+
+
 def table():
     from transformers import GenerationConfig
 
@@ -156,7 +182,7 @@ def table():
         rate = f"{size * NEW / a:,.0f}"
         rows.append([f"{size}", f"{1e3 * a:.0f}", f"{1e3 * b:.0f}", f"{a / b:.2f}", rate, "yes" if same else "NO"])
     weights = Weights(model, ids.shape[1] + NEW)
-    sampled = sampling_rows(model, ids)
+    sampled, cached = sampling_rows(model, ids), cache_rows(model, ids)
 
     def alone():
         with torch.inference_mode():
@@ -168,7 +194,8 @@ def table():
     drawn = tables.table(
         ["prompts, sampled (min_p 0.2)", "generate [ms]", "drawing by inversion [ms]", "ratio"], sampled
     )
-    return f"{title}\n\n{tables.table(head, rows)}\n\n{drawn}\n\n{share}"
+    room = tables.table(["tokens, 64 prompts", "generate [s]", "a cache with room to grow [s]", "ratio"], cached)
+    return f"{title}\n\n{tables.table(head, rows)}\n\n{drawn}\n\n{room}\n\n{share}"
 
 
 if __name__ == "__main__":

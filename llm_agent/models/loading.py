@@ -49,8 +49,8 @@ def load_model(
     The model's ``generate`` is wrapped: on a CPU it samples by inversion of the distribution function instead of
     ``torch.multinomial`` (`llm_agent.models.sampling`). The distribution is the same, but a seed gives other samples
     than the unwrapped ``generate``. Greedy decoding, accelerators and sampling options that the wrapper does not
-    handle are unchanged. Once the tiny model is loaded on a CPU, the process keeps freed memory
-    (`llm_agent.models.freed_memory`).
+    handle are unchanged. For the tiny model on a CPU, the cache of keys and values has room to grow
+    (`llm_agent.models.growing_cache`), and the process keeps freed memory (`llm_agent.models.freed_memory`).
 
     Args:
         name: "tiny" for a fresh embedded model, the name of a shipped model, a run folder, a Hugging Face folder (of
@@ -63,12 +63,14 @@ def load_model(
         ValueError: no model of that name can be loaded.
         ImportError: ``four_bit`` without bitsandbytes.
     """
+    from llm_agent.models.growing_cache import generate_with_room
     from llm_agent.models.sampling import sample_by_inversion
 
     model, tokenizer = _load(name, seed, trainable, _in_four_bits() if four_bit else {})
     sample_by_inversion(model)
     if tiny_model.holds_tiny(model) and model.device.type == "cpu":
         keep_freed_memory()
+        generate_with_room(model)
     return model, tokenizer
 
 
