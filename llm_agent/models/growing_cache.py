@@ -22,31 +22,27 @@ class GrowingLayer(DynamicLayer):
     `benchmarks.generation` compares them.
     """
 
-    _rooms: tuple[Tensor, Tensor] | None = None
-
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Appends keys and values (B, heads, new, d), and returns all of them (B, heads, length, d)."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-            self._rooms = None
+            self._rooms = (key_states[..., :0, :], value_states[..., :0, :])
+            self.keys, self.values = self._rooms
+        assert self.keys is not None
+        assert self.values is not None
         length = self.get_seq_length()
         end = length + key_states.shape[-2]
-        if not self._is_own() or self._rooms[0].shape[-2] < end:
-            self._rooms = tuple(  # type: ignore[assignment]
-                _with_room(held if length else new[..., :0, :], max(2 * end, LEAST))
-                for held, new in ((self.keys, key_states), (self.values, value_states))
-            )
-        for room, new in zip(self._rooms, (key_states, value_states), strict=True):
-            room[..., length:end, :] = new
-        self.keys, self.values = (room[..., :end, :] for room in self._rooms)
-        return self.keys, self.values
+        if self._rooms[0].shape[-2] < end or not self._is_own(self.keys):
+            self._rooms = (_with_room(self.keys, max(2 * end, LEAST)), _with_room(self.values, max(2 * end, LEAST)))
+        keys, values = (room[..., :end, :] for room in self._rooms)
+        keys[..., length:, :], values[..., length:, :] = key_states, value_states
+        self.keys, self.values = keys, values
+        return keys, values
 
-    def _is_own(self) -> bool:
+    def _is_own(self, keys: Tensor) -> bool:
         """Whether the held keys are the beginning of the room: rows may have been selected since."""
-        if self._rooms is None:
-            return False
         room = self._rooms[0]
-        return self.keys.data_ptr() == room.data_ptr() and self.keys.shape[:-2] == room.shape[:-2]
+        return keys.data_ptr() == room.data_ptr() and keys.shape[:-2] == room.shape[:-2]
 
 
 def growing_cache(config: PretrainedConfig) -> DynamicCache:
