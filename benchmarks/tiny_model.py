@@ -115,9 +115,11 @@ def steps_table():
 def loss_table():
     import torch
 
+    from llm_agent.models.freed_memory import keep_freed_memory
     from llm_agent.models.loading import quicken
     from llm_agent.training.hardware import hardware
 
+    keep_freed_memory()  # as in training; this table is the last, since it lasts
     bf16, whole = hardware().get("bf16", True), torch.nn.functional.cross_entropy
     lines = ["| texts | all logits, a mask, ms | no mask | as chosen: neither | relative |", "|---|---|---|---|---|"]
     for reasoning, count in (("brief", 32), ("working", 8)):
@@ -192,7 +194,8 @@ def table():
     import torch
 
     head = f"The tiny model on {torch.get_num_threads()} threads, torch {torch.__version__.partition('+')[0]}."
-    parts = [head, steps_table(), loss_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
+    parts = [head, steps_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
+    parts.append(loss_table())
     return "\n\n".join(parts)
 
 
