@@ -194,9 +194,8 @@ def table():
     import torch
 
     head = f"The tiny model on {torch.get_num_threads()} threads, torch {torch.__version__.partition('+')[0]}."
-    parts = [head, steps_table(), batches_table(), optimizer_table(), generation_table(), profile_table()]
-    parts.append(loss_table())
-    return "\n\n".join(parts)
+    tables = (steps_table, batches_table, optimizer_table, generation_table, profile_table, loss_table)
+    return "\n\n".join([head, *(make() for make in tables)])
 
 
 if __name__ == "__main__":

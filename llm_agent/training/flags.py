@@ -96,10 +96,8 @@ class RunArguments:
     )
 
     def __post_init__(self) -> None:
-        if isinstance(self.system, list):  # a YAML file may hold a list of plants, or one setting
+        if isinstance(self.system, list):  # a YAML file may hold a list of plants
             self.system = ", ".join(map(str, self.system))
-        if isinstance(self.set, str):
-            self.set = [self.set]
         get_systems(self.system, self.set)
         if self.demonstrations not in KINDS:
             raise ValueError(f"--demonstrations must be one of {', '.join(KINDS)}, not {self.demonstrations!r}")
