@@ -67,7 +67,7 @@ def train(table, steps, choices):
     from llm_agent.studies.definitions import TOKENS
     from llm_agent.training.arguments import parse
     from llm_agent.training.callbacks import PrinterCallback, ProgressCallback
-    from llm_agent.training.sft import TinySFTTrainer, soft_width, tokenize
+    from llm_agent.training.sft import TinySFTTrainer, number_options, tokenize
 
     settings = {**table["flags"], **choices}
     own = {name: settings.pop(name) for name in OWN if name in settings}
@@ -88,7 +88,7 @@ def train(table, steps, choices):
         )
         rows, _ = make_demonstrations([table["system"]], config.max_steps * size, wanted)
         model, tokenizer = build_tiny(fourier=own.pop("fourier", True))
-        own.setdefault("number_width", soft_width(True, args.reasoning))
+        own = {**number_options(True, args.reasoning), **own}
         torch.manual_seed(0)
         trainer = TinySFTTrainer(
             model=model, args=config, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer, **own

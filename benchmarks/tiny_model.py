@@ -77,7 +77,7 @@ def train_step(net, ids, labels, bf16, loss=None, masked=False):
             total = loss(logits.float(), targets)
         else:
             dtype = torch.bfloat16 if bf16 else torch.float32
-            near, shares = targets[:, None], torch.ones(1)
+            near, shares = targets[:, None], torch.ones(len(targets), 1)
             total = linear_cross_entropy(hidden.to(dtype), net.lm_head.weight, near, shares) / len(targets)
         total.backward()
         net.zero_grad()

@@ -47,6 +47,7 @@ __all__ = [
     "MAX_GAIN",
     "MAX_INTEGER",
     "MAX_TOKENS",
+    "NUMBER",
     "PAD",
     "build_tokenizer",
     "byte_alphabet",
@@ -61,6 +62,7 @@ PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
 MAX_TOKENS = 3328  # of prompt and completion; the longest registered plant's trajectory with its working takes 3,100
+NUMBER = "#"  # stands for a number in the form of a token
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
@@ -170,9 +172,9 @@ def number_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[np.ndarray, np.nd
     return np.array(ids), np.array(values)
 
 
-def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    """Token ids of the number tokens in order of value, one list for each form: control values by the separator that
-    follows (or none), and fine parts of states.
+def number_families(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Token ids of the number tokens in order of value, by form: "#" for a bare number, "#, " with the separator that
+    follows, "#+" for fine parts of states, " p #" with a label.
 
     Reads the given tokenizer's vocabulary, because a trained model keeps the tokenizer that it was built with.
     """
@@ -181,8 +183,9 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
         bare = token.removesuffix(_as_bytes(_LIST)).removesuffix(_as_bytes(_ROW)).removesuffix(_SUM)
         number = bare.rpartition(_as_bytes(" "))[2]
         if _VALUE.fullmatch(number) or _FINE.fullmatch(number):
-            families.setdefault(token.replace(number, "#"), []).append((float(number), i))
-    return [[i for _, i in sorted(family)] for _, family in sorted(families.items())]
+            form = token.replace(number, NUMBER).replace(_as_bytes(" "), " ")
+            families.setdefault(form, []).append((float(number), i))
+    return {form: [i for _, i in sorted(family)] for form, family in sorted(families.items())}
 
 
 def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:

@@ -8,10 +8,11 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from control_envs.text import DECIMALS
-from llm_agent.models.tokenizer import number_families
+from llm_agent.models.tokenizer import NUMBER, number_families
 
 __all__ = ["NumberTargets", "linear_cross_entropy"]
 
+NARROWEST = 0.1  # width in steps of the grid; narrower targets are one-hot
 CHUNK = 512  # tokens whose logits are held at once: a few megabytes, which a processor's cache holds
 
 
@@ -21,33 +22,38 @@ class NumberTargets:
     Args:
         tokenizer: the tiny model's tokenizer.
         width: initial standard deviation of the targets, in units of the value.
+        bare: that of bare numbers, the controls in a trajectory with its working; None for the same.
         until: share of training after which targets are one-hot.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, until: float = 0.9):
-        self.width, self.until = width, until
-        reach = round(3 * width * 10**DECIMALS)
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, width: float, bare: float | None = None, until: float = 0.9):
+        self.until, bare = until, width if bare is None else bare
+        reach = round(3 * max(width, bare) * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)
         # A token that is not a number has only itself as neighbour, so that its target stays one-hot.
         self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
-        for family in number_families(tokenizer):
+        self._widths = torch.full((len(tokenizer),), width)
+        for form, family in number_families(tokenizer).items():
             ids = torch.as_tensor(family)
             near = torch.arange(len(ids))[:, None] + self._offsets
             self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
+            if form == NUMBER:
+                self._widths[ids] = bare
 
     def of(self, labels: torch.Tensor, training_progress: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """The tokens near each of the labels (T,), shape (T, K), and their shares of the target, shape (K,)."""
-        width = self.width * max(1.0 - training_progress / self.until, 0.0)
-        if width < 0.1**DECIMALS / 10:  # narrower than a tenth of the grid: one-hot
-            return labels[:, None], torch.ones(1, device=labels.device)
-        shares = torch.exp(-0.5 * (self._offsets * 0.1**DECIMALS / width) ** 2)
-        return self._neighbours.to(labels.device)[labels], (shares / shares.sum()).to(labels.device)
+        """The tokens near each of the labels (T,) and their shares of the target, both of shape (T, K)."""
+        still_soft = max(1.0 - training_progress / self.until, 0.0)
+        widths = self._widths.to(labels.device)[labels] * still_soft * 10**DECIMALS
+        if not (widths > NARROWEST).any():
+            return labels[:, None], torch.ones((len(labels), 1), device=labels.device)
+        distances = self._offsets.to(labels.device) / widths[:, None].clamp(min=NARROWEST)
+        return self._neighbours.to(labels.device)[labels], torch.softmax(-0.5 * distances**2, dim=1)
 
     def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
         """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
         near, shares = self.of(labels, training_progress)
         # log_softmax, since logsumexp is slow on a CPU: exp underflows for a confident model's logits.
-        return -(torch.log_softmax(logits, dim=1).gather(1, near) @ shares)
+        return -(torch.log_softmax(logits, dim=1).gather(1, near) * shares).sum(dim=1)
 
 
 def linear_cross_entropy(
@@ -62,7 +68,7 @@ def linear_cross_entropy(
         hidden: last hidden states (T, d); matrix products are computed in their type.
         weight: of the output layer, (V, d).
         near: the tokens among which a target is shared, (T, K).
-        shares: of each of them, (K,).
+        shares: of each of them, (T, K).
     """
     total: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, near, shares)
     return total
@@ -80,12 +86,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             part = slice(start, start + CHUNK)
             logits = (hidden[part] @ matrix.T).float()
             logits -= logits.amax(dim=1, keepdim=True)
-            targets = logits.gather(1, near[part]) @ shares
+            targets = (logits.gather(1, near[part]) * shares[part]).sum(dim=1)
             probabilities = logits.exp_()
             sums = probabilities.sum(dim=1, keepdim=True)
             total += (sums[:, 0].log() - targets).sum()
             probabilities /= sums
-            errors = probabilities.scatter_add_(1, near[part], -shares.expand(near[part].shape)).to(hidden.dtype)
+            errors = probabilities.scatter_add_(1, near[part], -shares[part]).to(hidden.dtype)
             to_hidden[part] = errors @ matrix
             to_weight += errors.T @ hidden[part]
         ctx.save_for_backward(to_hidden, to_weight.to(weight.dtype))

@@ -21,6 +21,7 @@ from llm_agent.training.length_order import SimilarLengths
 from llm_agent.training.number_targets import NumberTargets, linear_cross_entropy
 from llm_agent.training.optim import MuonAdamW
 from llm_agent.training.processes import is_sharded, keeps_matrices
+from llm_agent.training.wrong_steps import WrongSteps
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,25 +33,26 @@ __all__ = [
     "WIDTH_WORKING",
     "TinySFTTrainer",
     "make_trainer",
-    "soft_width",
+    "number_options",
     "tokenize",
 ]
 
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
-WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong
+WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but not its controls
+WRONG_STEPS = 0.04  # how often wrong steps begin in the input: a tenth of the steps of a long trajectory are wrong
 IGNORED = -100  # label of a token that is not taught
 
 
-def soft_width(fresh: bool, reasoning: Reasoning) -> float:
-    """The initial width of soft targets for a fresh or a pretrained model.
+def number_options(fresh: bool, reasoning: Reasoning) -> dict[str, float]:
+    """How numbers are taught to a fresh or a pretrained model, as arguments of `TinySFTTrainer`.
 
     Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
     """
     if reasoning == "working":
-        return WIDTH_WORKING
-    return WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED
+        return {"number_width": WIDTH_WORKING, "bare_width": WIDTH_FRESH, "wrong_steps": WRONG_STEPS}
+    return {"number_width": WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED}
 
 
 class TinySFTTrainer(SFTTrainer):
@@ -58,13 +60,24 @@ class TinySFTTrainer(SFTTrainer):
 
     Args:
         number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
+        bare_width: that of bare numbers; None for the same.
+        wrong_steps: how often the input has wrong steps (see `WrongSteps`).
         muon: Muon for the hidden matrices; otherwise, and where the matrices are flattened, AdamW for all weights.
     """
 
-    def __init__(self, *args: Any, number_width: float = WIDTH_FRESH, muon: bool = True, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        number_width: float = WIDTH_FRESH,
+        bare_width: float | None = None,
+        wrong_steps: float = 0.0,
+        muon: bool = True,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
-        self._targets, self._muon = NumberTargets(self.processing_class, number_width), muon
+        self._targets, self._muon = NumberTargets(self.processing_class, number_width, bare_width), muon
+        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps, IGNORED)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -90,10 +103,11 @@ class TinySFTTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Soft cross-entropy over the completion's tokens."""
-        kept = inputs["labels"][:, 1:] != IGNORED
-        labels = inputs["labels"][:, 1:][kept]
+        ids, labels = self._wrong_steps(inputs["input_ids"], inputs["labels"])
+        kept = labels[:, 1:] != IGNORED
+        labels = labels[:, 1:][kept]
         # Without a mask, since texts are padded on the right: attention then skips what comes later.
-        ids = inputs["input_ids"][:, :-1]
+        ids = ids[:, :-1]
         progress = self.state.global_step / max(self.state.max_steps, 1)
         # The model's own forward pass is called, since wrappers of several processes act in it.
         if is_sharded(self.accelerator):
@@ -152,10 +166,10 @@ def make_trainer(
     dataset: Dataset,
     config: SFTConfig,
     peft_config: Any,
-    number_width: float = WIDTH_FRESH,
+    **numbers: float,
 ) -> SFTTrainer:
-    """The trainer of the SFT phase; ``number_width`` is used for the tiny model only."""
-    trainer_class = partial(TinySFTTrainer, number_width=number_width) if holds_tiny(model) else SFTTrainer
+    """The trainer of the SFT phase; ``numbers`` are `number_options`, used for the tiny model only."""
+    trainer_class = partial(TinySFTTrainer, **numbers) if holds_tiny(model) else SFTTrainer
     return trainer_class(
         model=model,
         args=config,

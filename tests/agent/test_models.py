@@ -87,7 +87,7 @@ def test_number_tokens_denote_their_text(tiny):
     for i, value in zip(*number_tokens(tokenizer), strict=True):
         fine = len(number(i).rpartition(".")[2]) == STATE_DECIMALS  # as a share of the coarse part's step
         assert float(number(i)) == (pytest.approx(value / 100) if fine else value)
-    for family in number_families(tokenizer):
+    for family in number_families(tokenizer).values():
         assert np.all(np.diff([float(number(i)) for i in family]) > 0)
 
 
@@ -105,7 +105,7 @@ def test_the_tiny_folder_is_an_ordinary_one(tmp_path, tiny):
 def test_near_numbers_start_near_each_other(tiny):
     model, tokenizer = tiny
     embedding = torch.nn.functional.normalize(model.get_input_embeddings().weight[:, :64], dim=1)
-    family = number_families(tokenizer)[2]
+    family = number_families(tokenizer)["#"]
     here = embedding[family[len(family) // 2]]
     near, far = embedding[family[len(family) // 2 + 3]], embedding[family[len(family) // 2 + 150]]
     assert here @ near > here @ far + 0.3
@@ -210,7 +210,7 @@ def test_muon_is_torchs_in_any_precision(dtype):
 def test_number_targets_end_on_the_plain_cross_entropy(tiny):
     _, tokenizer = tiny
     targets = NumberTargets(tokenizer, width=0.05, until=0.9)
-    family = torch.tensor(number_families(tokenizer)[2])
+    family = torch.tensor(number_families(tokenizer)["#"])
     labels = torch.cat([family[[0, 300, 600, -1]], torch.tensor([3])])
     logits = torch.randn(len(labels), len(tokenizer), generator=torch.Generator().manual_seed(0))
     plain = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -234,7 +234,8 @@ def test_the_loss_without_all_logits_is_the_loss_with_them(tiny, progress):
     with_logits = targets.loss(hidden @ weight.T, labels, progress).sum()
     expected = [with_logits, *torch.autograd.grad(3 * with_logits, (hidden, weight))]
     without = linear_cross_entropy(hidden, weight, *targets.of(labels, progress))
-    torch.testing.assert_close([without, *torch.autograd.grad(3 * without, (hidden, weight))], expected)
+    actual = [without, *torch.autograd.grad(3 * without, (hidden, weight))]
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-4)  # sums in another order
 
 
 def test_padding_does_not_change_the_loss(tiny, tmp_path):

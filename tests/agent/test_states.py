@@ -40,14 +40,15 @@ from llm_agent.data.working import (
     written_couplings,
     written_products,
 )
-from llm_agent.data.working_text import WORKING
+from llm_agent.data.working_text import LABELS, WORKING
 from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
 from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
 from llm_agent.models.tokenizer import build_tokenizer, longest_reasoning, number_families
 from llm_agent.training.number_targets import NumberTargets
-from llm_agent.training.sft import tokenize
+from llm_agent.training.sft import IGNORED, tokenize
+from llm_agent.training.wrong_steps import WrongSteps
 
 LONG = get_system("van_der_pol").replace(horizon=120)
 ENOUGH_FOR_A_STEP = 0.5 * 10.0**-STATE_DECIMALS + 1e-12
@@ -329,7 +330,10 @@ def test_a_state_is_two_tokens_whatever_its_sign(tokenizer, state, control):
 
 def test_soft_targets_stay_within_their_form(tokenizer):
     """Fine parts have neighbours among themselves, and so has each form of a control value."""
-    forms = [{re.sub(r"-?[\d.]+", "#", tokenizer.decode([i])) for i in family} for family in number_families(tokenizer)]
+    forms = [
+        {re.sub(r"-?[\d.]+", "#", tokenizer.decode([i])) for i in family}
+        for family in number_families(tokenizer).values()
+    ]
     labelled = [" d #", " e #", " p #", " r #", " s #", " x# #+"]
     assert sorted(*zip(*forms, strict=True)) == [*labelled, "#", "#+", "#, ", "#; ", "x# #+", "x# #+"]
     targets = NumberTargets(tokenizer, width=0.06)
@@ -337,6 +341,47 @@ def test_soft_targets_stay_within_their_form(tokenizer):
     reached = {tokenizer.decode([i]) for i in targets._neighbours[label].tolist()}
     assert {"0.0008+", "0.0002+"} < reached
     assert all(text.endswith("+") for text in reached)
+
+
+def test_bare_numbers_have_a_width_of_their_own(tokenizer):
+    targets = NumberTargets(tokenizer, width=0.005, bare=0.06)
+    _, shares = targets.of(torch.tensor(tokenizer("1.00 p 0.0005").input_ids), 0.0)
+    widest = shares.amax(dim=1)
+    assert 0.75 < widest[1] < 0.8  # half a step of the grid
+    assert widest[0] == pytest.approx(0.01 / (0.06 * np.sqrt(2 * np.pi)), rel=0.01)
+    assert torch.allclose(shares.sum(dim=1), torch.ones(2))
+    near, shares = targets.of(torch.tensor([5]), 1.0)
+    assert near.tolist() == [[5]]
+    assert shares.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("name", ["double_integrator", "attitude"])
+def test_wrong_steps_are_not_taught_and_the_rest_is_as_it_was(tokenizer, name):
+    rows, _ = make_demonstrations([name], 4, DemonstrationConfig("optimal", "working"))
+    texts = [tokenizer(row["prompt"] + row["completion"]).input_ids for row in rows]
+    ids = torch.tensor([text[: min(map(len, texts))] for text in texts])
+    torch.manual_seed(0)
+    read, labels = WrongSteps(tokenizer, 0.2, IGNORED)(ids, ids)
+    taught = labels != IGNORED
+    assert torch.equal(read[taught], ids[taught])
+    assert torch.equal(labels[taught], ids[taught])
+    assert 0.1 < (~taught).float().mean() < 0.9
+    changes = {
+        (tokenizer.decode([a]), tokenizer.decode([b])) for a, b in zip(ids[read != ids], read[read != ids], strict=True)
+    }
+    assert {change[0].split()[0] for change in changes} <= set(LABELS)
+    steps = {round(abs(float(a.split()[1]) - float(b.split()[1])), STATE_DECIMALS) for a, b in changes}
+    assert steps <= {0.01, 0.0001}
+    for row, was_taught in zip(ids, taught, strict=True):  # whole steps: it changes after a step's last control only
+        turns = (was_taught[1:] != was_taught[:-1]).nonzero()[:, 0]
+        assert all(re.fullmatch(r"-?\d+\.\d\d", tokenizer.decode([row[i]])) for i in turns)
+
+
+def test_without_wrong_steps_nothing_is_drawn(tokenizer):
+    state = torch.get_rng_state()
+    ids = torch.zeros(1, 5, dtype=torch.long)
+    assert WrongSteps(tokenizer, 0.0, IGNORED)(ids, ids)[0] is ids
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_a_trajectory_of_any_plant_fits_into_the_model(tokenizer):
