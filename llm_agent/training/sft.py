@@ -41,7 +41,7 @@ __all__ = [
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but not its controls
-WRONG_STEPS = 0.04  # how often wrong steps begin in the input: a tenth of the steps of a long trajectory are wrong
+WRONG_STEPS = 0.03  # how often wrong steps begin in the input: about a quarter of a long trajectory's steps are wrong
 IGNORED = -100  # label of a token that is not taught
 
 
@@ -77,7 +77,7 @@ class TinySFTTrainer(SFTTrainer):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets, self._muon = NumberTargets(self.processing_class, number_width, bare_width), muon
-        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps, IGNORED)
+        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -103,12 +103,11 @@ class TinySFTTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Soft cross-entropy over the completion's tokens."""
-        ids, labels = self._wrong_steps(inputs["input_ids"], inputs["labels"])
-        kept = labels[:, 1:] != IGNORED
-        labels = labels[:, 1:][kept]
-        # Without a mask, since texts are padded on the right: attention then skips what comes later.
-        ids = ids[:, :-1]
+        kept = inputs["labels"][:, 1:] != IGNORED
+        labels = inputs["labels"][:, 1:][kept]
         progress = self.state.global_step / max(self.state.max_steps, 1)
+        # Without a mask, since texts are padded on the right: attention then skips what comes later.
+        ids = self._wrong_steps(inputs["input_ids"], progress)[:, :-1]
         # The model's own forward pass is called, since wrappers of several processes act in it.
         if is_sharded(self.accelerator):
             logits = model(input_ids=ids, use_cache=False).logits[kept].float()

@@ -1,8 +1,9 @@
 """Wrong steps in what a model reads of a trajectory with its working, so that it does not learn to copy earlier steps.
 
 The steps of a trajectory resemble each other. A model that is taught with right ones only reads a number off the step
-before, and once it has made an error, it makes the same error in the steps that follow (docs/tiny_model.md). So now and
-then some steps are wrong in the input. They are not taught; the steps after them are, from the state that is written.
+before instead of computing it. Once it has made an error, it makes the same error in all steps that follow
+(docs/tiny_model.md). So in the input, now and then, the same numbers of several steps are wrong. What is taught stays
+right.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from llm_agent.models.tokenizer import NUMBER, number_families
 
 __all__ = ["WrongSteps"]
 
-LONGEST = 4  # wrong steps in a row
+LONGEST = 20  # wrong steps in a row
+PLACES = 64  # of a step's tokens, counted from its controls
+WRONG = 0.2  # share of the places with a wrong number
 
 
 class WrongSteps:
-    """Changes labelled numbers of random steps by at most one step of their grid.
+    """Changes labelled numbers of random steps by one step of their grid, in the same places of successive steps.
 
     Args:
         tokenizer: the tiny model's tokenizer.
-        share: the probability that wrong steps begin at a step; 0 for none.
-        ignored: the label of a token that is not taught.
+        share: the probability, when training begins, that wrong steps begin at a step; 0 for none.
+        until: share of training after which there are none.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float, ignored: int):
-        self.share, self.ignored = share, ignored
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float, until: float = 0.9):
+        self.share, self.until = share, until
         families = number_families(tokenizer)
         self._is_control = torch.zeros(len(tokenizer), dtype=torch.bool)
         self._is_control[families[NUMBER]] = True
@@ -38,18 +41,26 @@ class WrongSteps:
             family = torch.as_tensor(families.get(f" {label} {NUMBER}", []), dtype=torch.long)
             self._changed[0, family[1:]], self._changed[2, family[:-1]] = family[:-1], family[1:]
 
-    def __call__(self, ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Input ids and labels (B, T) with wrong steps, drawn with torch's random numbers of the CPU."""
-        if not self.share:
-            return ids, labels
-        controls = self._is_control.to(ids.device)[ids].long()
-        step = controls.cumsum(dim=1) - controls  # a step ends with its last control, which has no separator
-        shape = (len(ids), int(step.max()) + 1)
-        begins, length = torch.rand(shape) < self.share, torch.randint(1, LONGEST + 1, shape)
-        wrong = begins.clone()
-        for later in range(1, LONGEST):
-            wrong[:, later:] |= (begins & (length > later))[:, :-later]
-        is_wrong = wrong.to(ids.device).gather(1, step)
-        change = torch.randint(len(self._changed), ids.shape).to(ids.device)
-        changed = self._changed.to(ids.device)[change, ids]
-        return torch.where(is_wrong, changed, ids), labels.masked_fill(is_wrong, self.ignored)
+    def __call__(self, ids: torch.Tensor, training_progress: float) -> torch.Tensor:
+        """Input ids (B, T) with wrong steps, drawn with torch's random numbers of the CPU."""
+        share = self.share * (1.0 - training_progress / self.until)
+        if share <= 0.0:
+            return ids
+        # A step ends with its last control, the only number without label and separator.
+        controls = self._is_control[ids.cpu()]
+        step = controls.cumsum(dim=1) - controls.long()
+        token = torch.arange(ids.shape[1]).expand_as(step)
+        last = torch.where(controls, token, 0).cummax(dim=1).values.roll(1, dims=1)
+        place = (token - last).clamp(0, PLACES - 1)
+
+        rows, steps = len(ids), int(step.max()) + 1
+        begins, length = torch.rand(rows, steps) < share, torch.randint(1, LONGEST + 1, (rows, steps))
+        drawn = torch.rand(rows, steps, PLACES)  # by -1 below half of the share, by 1 above one less half of it
+        change = 1 + (drawn > 1 - WRONG / 2).long() - (drawn < WRONG / 2).long()
+        index = torch.arange(steps).expand(rows, steps)
+        begun = torch.where(begins, index, -1).cummax(dim=1).values
+        wrong = (begun >= 0) & (index - begun < length.gather(1, begun.clamp(min=0)))
+        begun, wrong = begun.clamp(min=0).gather(1, step), wrong.gather(1, step)
+        made = change[torch.arange(rows)[:, None], begun, place]
+        changed = self._changed[torch.where(wrong, made, 1), ids.cpu()]
+        return changed.to(ids.device)
