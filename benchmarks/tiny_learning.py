@@ -56,7 +56,7 @@ TABLES: dict[str, dict[str, Any]] = {
         },
     },
 }
-OWN = ("number_width", "muon", "fourier")  # choices that are not flags
+OWN = ("number_width", "bare_width", "remainder_width", "wrong_steps", "muon", "fourier")  # choices that are not flags
 
 
 def train(table, steps, choices):

@@ -33,7 +33,7 @@ from llm_agent.data.working import (
     written_products,
 )
 
-__all__ = ["LABELS", "WORKING", "component_label", "format_working", "read_working"]
+__all__ = ["LABELS", "REMAINDER", "WORKING", "component_label", "format_working", "read_working"]
 
 WORKING = "working"
 REMAINDER, PART, SUM, CHANGE, FROM_TENTH = LABELS = "r", "p", "s", "d", "e"

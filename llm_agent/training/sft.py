@@ -40,18 +40,20 @@ __all__ = [
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
-WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but not its controls
+# Half a step of the grid: numbers of the working are exact or wrong, but for its controls and nonlinear remainders.
+WIDTH_WORKING, WIDTH_REMAINDER = 0.005, (0.06, 0.2)
 WRONG_STEPS = 0.03  # how often wrong steps begin in the input: about a quarter of a long trajectory's steps are wrong
 IGNORED = -100  # label of a token that is not taught
 
 
-def number_options(fresh: bool, reasoning: Reasoning) -> dict[str, float]:
+def number_options(fresh: bool, reasoning: Reasoning) -> dict[str, Any]:
     """How numbers are taught to a fresh or a pretrained model, as arguments of `TinySFTTrainer`.
 
     Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
     """
     if reasoning == "working":
-        return {"number_width": WIDTH_WORKING, "bare_width": WIDTH_FRESH, "wrong_steps": WRONG_STEPS}
+        wide = {"bare_width": WIDTH_FRESH, "remainder_width": WIDTH_REMAINDER}
+        return {"number_width": WIDTH_WORKING, **wide, "wrong_steps": WRONG_STEPS}
     return {"number_width": WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED}
 
 
@@ -61,6 +63,7 @@ class TinySFTTrainer(SFTTrainer):
     Args:
         number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
         bare_width: that of bare numbers; None for the same.
+        remainder_width: those of nonlinear remainders; None for the same.
         wrong_steps: how often the input has wrong steps (see `WrongSteps`).
         muon: Muon for the hidden matrices; otherwise, and where the matrices are flattened, AdamW for all weights.
     """
@@ -70,13 +73,15 @@ class TinySFTTrainer(SFTTrainer):
         *args: Any,
         number_width: float = WIDTH_FRESH,
         bare_width: float | None = None,
+        remainder_width: tuple[float, float] | None = None,
         wrong_steps: float = 0.0,
         muon: bool = True,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
-        self._targets, self._muon = NumberTargets(self.processing_class, number_width, bare_width), muon
+        self._targets = NumberTargets(self.processing_class, number_width, bare_width, remainder_width)
+        self._muon = muon
         self._wrong_steps = WrongSteps(self.processing_class, wrong_steps)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -165,7 +170,7 @@ def make_trainer(
     dataset: Dataset,
     config: SFTConfig,
     peft_config: Any,
-    **numbers: float,
+    **numbers: Any,
 ) -> SFTTrainer:
     """The trainer of the SFT phase; ``numbers`` are `number_options`, used for the tiny model only."""
     trainer_class = partial(TinySFTTrainer, **numbers) if holds_tiny(model) else SFTTrainer

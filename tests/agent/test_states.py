@@ -350,6 +350,10 @@ def test_bare_numbers_have_a_width_of_their_own(tokenizer):
     assert 0.75 < widest[1] < 0.8  # half a step of the grid
     assert widest[0] == pytest.approx(0.01 / (0.06 * np.sqrt(2 * np.pi)), rel=0.01)
     assert torch.allclose(shares.sum(dim=1), torch.ones(2))
+    targets = NumberTargets(tokenizer, width=0.005, remainder=(0.03, 0.1))
+    _, shares = targets.of(torch.tensor(tokenizer(" p 0.0000 r 0.10 p 0.0000 s 0.10").input_ids), 0.0)
+    widths = [0.01 / (width * np.sqrt(2 * np.pi)) for width in (0.03, 0.1)]
+    assert shares.amax(dim=1).tolist() == pytest.approx([float(widest[1]), *widths, float(widest[1])], rel=0.01)
     near, shares = targets.of(torch.tensor([5]), 1.0)
     assert near.tolist() == [[5]]
     assert shares.tolist() == [[1.0]]
