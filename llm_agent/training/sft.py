@@ -42,7 +42,7 @@ __all__ = [
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 # Half a step of the grid: numbers of the working are exact or wrong, but for its controls and nonlinear remainders.
 WIDTH_WORKING, WIDTH_REMAINDER = 0.005, (0.06, 0.2)
-WRONG_STEPS = 0.03  # how often wrong steps begin in the input: about a quarter of a long trajectory's steps are wrong
+WRONG_STEPS = 0.05  # how often wrong steps begin in the input: about a third of a long trajectory's steps are wrong
 IGNORED = -100  # label of a token that is not taught
 
 
@@ -82,7 +82,7 @@ class TinySFTTrainer(SFTTrainer):
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
         self._targets = NumberTargets(self.processing_class, number_width, bare_width, remainder_width)
         self._muon = muon
-        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps)
+        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps, IGNORED)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -108,11 +108,12 @@ class TinySFTTrainer(SFTTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Soft cross-entropy over the completion's tokens."""
-        kept = inputs["labels"][:, 1:] != IGNORED
-        labels = inputs["labels"][:, 1:][kept]
-        progress = self.state.global_step / max(self.state.max_steps, 1)
+        ids, labels = self._wrong_steps(inputs["input_ids"], inputs["labels"])
+        kept = labels[:, 1:] != IGNORED
+        labels = labels[:, 1:][kept]
         # Without a mask, since texts are padded on the right: attention then skips what comes later.
-        ids = self._wrong_steps(inputs["input_ids"], progress)[:, :-1]
+        ids = ids[:, :-1]
+        progress = self.state.global_step / max(self.state.max_steps, 1)
         # The model's own forward pass is called, since wrappers of several processes act in it.
         if is_sharded(self.accelerator):
             logits = model(input_ids=ids, use_cache=False).logits[kept].float()

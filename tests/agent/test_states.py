@@ -47,7 +47,7 @@ from llm_agent.models.loading import load_model
 from llm_agent.models.tiny import renewed
 from llm_agent.models.tokenizer import build_tokenizer, longest_reasoning, number_families
 from llm_agent.training.number_targets import NumberTargets
-from llm_agent.training.sft import tokenize
+from llm_agent.training.sft import IGNORED, tokenize
 from llm_agent.training.wrong_steps import WrongSteps
 
 LONG = get_system("van_der_pol").replace(horizon=120)
@@ -365,27 +365,31 @@ def test_wrong_steps_are_wrong_in_the_same_places_of_the_working(tokenizer, name
     texts = [tokenizer(row["prompt"] + row["completion"]).input_ids for row in rows]
     ids = torch.tensor([text[: min(map(len, texts))] for text in texts])
     torch.manual_seed(0)
-    wrong = WrongSteps(tokenizer, 0.2)
-    read = wrong(ids, 0.0)
-    assert 0.02 < (read != ids).float().mean() < 0.2
-    assert torch.equal(wrong(ids, 0.95), ids)
+    read, labels = WrongSteps(tokenizer, 0.2, IGNORED)(ids, ids)
+    taught = labels != IGNORED
+    assert 0.01 < (read != ids).float().mean() < 0.1
+    assert 0.4 < taught.float().mean() < 0.9
+    assert torch.equal(labels[taught], ids[taught])
     first, second, *_ = (i for i, token in enumerate(texts[0]) if tokenizer.decode([token]).startswith(" x1 "))
     again = 0
-    for text, was in zip(read, ids, strict=True):
+    for text, was, is_taught in zip(read, ids, taught, strict=True):
         places = (text != was).nonzero()[:, 0].tolist()
         for i in places:
             (label, number), (same, right) = (tokenizer.decode([row[i]]).split() for row in (text, was))
             assert label == same
             assert label in LABELS
             assert round(abs(float(number) - float(right)), STATE_DECIMALS) in {0.01, 0.0001}
+            assert not is_taught[i + 1]  # nor the rest of the step
         again += sum(i + second - first in places for i in places) / len(places) / len(ids)
+        ends = (is_taught[1:] & ~is_taught[:-1]).nonzero()[:, 0]  # the last tokens that are not taught: controls
+        assert all(re.fullmatch(r"-?\d+\.\d\d", tokenizer.decode([was[i]])) for i in ends)
     assert again > 0.5
 
 
 def test_without_wrong_steps_nothing_is_drawn(tokenizer):
     state = torch.get_rng_state()
     ids = torch.zeros(1, 5, dtype=torch.long)
-    assert WrongSteps(tokenizer, 0.0)(ids, 0.0) is ids
+    assert WrongSteps(tokenizer, 0.0, IGNORED)(ids, ids) == (ids, ids)
     assert torch.equal(torch.get_rng_state(), state)
 
 
