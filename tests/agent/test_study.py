@@ -12,14 +12,11 @@ pytest.importorskip("trl")
 
 from control_envs import format_prompt, get_system, measure, parse_completion, sample_states, simulate
 from llm_agent import study, train_sft
-from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models import shipped, shipping
 from llm_agent.policies.language_model import LLMPolicy
 from llm_agent.storage.run_folder import RunFolder
 from llm_agent.studies.definitions import STUDIES, Options
 from llm_agent.studies.tables import steps_to_convergence
-
-LONG_ANSWER = 1000  # tokens
 
 SHORT = ["--max_steps", "2", "--per_device_train_batch_size", "8", "--num_generations", "4", "--eval-states", "4"]
 SHORT += ["--skip-report"]
@@ -113,29 +110,16 @@ def test_shipped_models_answer(name):
     assert policy.model.dtype == torch.float32
 
 
-def _whole_steps(text):
-    """The beginning of an answer up to its last state and control that are followed by a working."""
-    before, x1, last = text.rpartition(" x1 ")[0].rpartition(" x1 ")
-    return before + x1 + last.partition(" p ")[0]
-
-
 def test_the_universal_model_is_what_its_record_says(system):
-    """On every plant: the states that it writes are as exact, and about as many of its answers succeed."""
+    """On every plant its answers hold plans, and about as many succeed as in the record that ships with it."""
     policy = LLMPolicy.from_pretrained(shipped.UNIVERSAL)
-    record = json.loads((shipped.SHIPPED / shipped.UNIVERSAL / shipped.PROVENANCE).read_text())["evaluation"][
-        system.name
-    ]
-    x0, room = sample_states(system, 16), policy.room_for(system)
-    begun = room > LONG_ANSWER  # the first steps have to do: a whole answer takes a minute
-    texts = policy.act([format_prompt(system, x) for x in x0], max_new_tokens=LONG_ANSWER // 2 if begun else room)
-    errors = step_errors(system, [_whole_steps(text) for text in texts] if begun else texts)
-    assert errors["count"] > 12
-    recorded = record["written_states"]["SFT greedy"]["percentiles"]["50"]
-    assert np.all(np.array(errors["percentiles"]["50"]) < 3 * np.array(recorded) + 0.0001)
-    if begun:
-        return
+    record = json.loads((shipped.SHIPPED / shipped.UNIVERSAL / shipped.PROVENANCE).read_text())["evaluation"]
+    x0 = sample_states(system, 16)
+    texts = policy.act([format_prompt(system, x) for x in x0], max_new_tokens=policy.room_for(system))
     plans = [parse_completion(text, system.horizon, system.m) for text in texts]
     valid = np.array([plan.verdict == "ok" for plan in plans])
+    assert valid.mean() >= 0.6
     controls = system.saturate(np.stack([plan.controls for plan in plans if plan.verdict == "ok"]))
     success = measure(simulate(system, x0[valid], controls)).success.sum() / len(x0)
-    assert success == pytest.approx(record["policies"]["SFT greedy"]["measures"]["success"]["mean"], abs=0.3)
+    recorded = record[system.name]["policies"]["SFT greedy"]["measures"]["success"]["mean"]
+    assert success == pytest.approx(recorded, abs=0.3)
