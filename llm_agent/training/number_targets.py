@@ -38,7 +38,8 @@ class NumberTargets:
     ):
         self.until = until
         coarse, self._fine = remainder or (width, width)
-        own = {NUMBER: width if bare is None else bare, f" {REMAINDER} {NUMBER}": coarse}
+        remainder_form = f" {REMAINDER} {NUMBER}"
+        own = {NUMBER: width if bare is None else bare, remainder_form: coarse}
         reach = round(3 * max(width, self._fine, *own.values()) * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)
         # A token that is not a number has only itself as neighbour, so that its target stays one-hot.
@@ -50,7 +51,7 @@ class NumberTargets:
             near = torch.arange(len(ids))[:, None] + self._offsets
             self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
             self._widths[ids] = own.get(form, width)
-            self._is_remainder[ids] = form == f" {REMAINDER} {NUMBER}"
+            self._is_remainder[ids] = form == remainder_form
 
     def of(self, labels: torch.Tensor, training_progress: float) -> tuple[torch.Tensor, torch.Tensor]:
         """The tokens near each of the labels (T,) of texts in turn, and their shares of the target, both (T, K)."""

@@ -46,13 +46,14 @@ class WrongSteps:
         if not self.share:
             return ids, labels
         # A step ends with its last control, the only number without label and separator.
-        controls = self._is_control[ids.cpu()]
+        right = ids.cpu()
+        controls = self._is_control[right]
         step = controls.cumsum(dim=1) - controls.long()
         token = torch.arange(ids.shape[1]).expand_as(step)
         last = torch.where(controls, token, 0).cummax(dim=1).values.roll(1, dims=1)
         last[:, 0] = 0
-        read = self._changed[self._draw_changes(step, (token - last).clamp(max=PLACES - 1)), ids.cpu()]
-        wrong = (read != ids.cpu()).long()
+        read = self._changed[self._draw_changes(step, (token - last).clamp(max=PLACES - 1)), right]
+        wrong = (read != right).long()
         before = wrong.cumsum(dim=1) - wrong
         untaught = before > before.gather(1, last)
         return read.to(ids.device), labels.masked_fill(untaught.to(ids.device), self.ignored)
