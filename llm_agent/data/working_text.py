@@ -5,12 +5,7 @@
 State and controls are followed by numbers whose letters say what they are, so that a model never has to count how far
 it is:
 
-    x1 .. xn  a component of the state, its fine part first
-    r         the coarse part of the remainder, of a nonlinear component
-    p         what is added next: a product of a fine part, or the fine part of a product or of the remainder
-    s         the sum so far, in hundredths, before whole hundredths are carried
-    d         the change of the coarse part: by the products so far, and last of all the whole of it
-    e         the new coarse part less the tenth that is nearest to the old one
+`x1` is a component of the state, its fine part first; the other letters are in `llm_agent.data.working`.
 """
 
 from __future__ import annotations
@@ -22,21 +17,12 @@ import numpy as np
 from control_envs import System
 from control_envs.text import DECIMALS, END_REASONING
 from control_envs.utils.types import Array
-from llm_agent.data.working import (
-    FINE_STEPS,
-    STATE_DECIMALS,
-    Working,
-    counted_products,
-    nonlinear_components,
-    split,
-    written_couplings,
-    written_products,
-)
+from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, split
+from llm_agent.data.working import PART, Working, work
 
-__all__ = ["LABELS", "REMAINDER", "WORKING", "component_label", "format_working", "read_working"]
+__all__ = ["WORKING", "component_label", "format_working", "read_working"]
 
 WORKING = "working"
-REMAINDER, PART, SUM, CHANGE, FROM_TENTH = LABELS = "r", "p", "s", "d", "e"
 _WORD = re.compile(rf"\b{WORKING}(?= x1 )")
 _COARSE, _FINE = rf"-?[0-9]{{1,6}}\.[0-9]{{{DECIMALS}}}", rf"-?0\.[0-9]{{{STATE_DECIMALS}}}"
 
@@ -49,30 +35,18 @@ def component_label(i: int) -> str:
 def format_working(x: Array, u: Array, working: Working) -> str:
     """States (N, n) on their grid in fine steps, controls (N, m) in hundredths, and the working of the N - 1 steps."""
     parts = [WORKING]
+    steps = [(letter, numbers.tolist()) for letter, numbers in working]
     for k, (state, control) in enumerate(zip(x.tolist(), u.tolist(), strict=True)):
         labelled = [f"{component_label(i)} {_fine(f)}+{_coarse(c)}" for i, (c, f) in enumerate(map(split, state))]
         parts.append(", ".join([*labelled, *map(_coarse, control)]))
         if k < len(x) - 1:
-            parts += _format_step(working, k)
+            parts += [_number(letter, numbers[k]) for letter, numbers in steps]
     return " ".join(parts)
 
 
-def _format_step(working: Working, k: int) -> list[str]:
-    """The working of step k, component by component."""
-    parts = []
-    for i, (terms, sums, counts) in enumerate(zip(working.terms, working.sums, working.counts, strict=True)):
-        added = [
-            f"{PART} {_fine(term)} {SUM} {_coarse(total)}"
-            for term, total in zip(terms[k].tolist(), sums[k].tolist(), strict=True)
-        ]
-        for place, changes in counts.items():
-            added[place] += f" {CHANGE} {_coarse(int(changes[k]))}"
-        if i in working.remainders:
-            added[-1] = f"{REMAINDER} {_coarse(split(int(working.remainders[i][k]))[0])} {added[-1]}"
-        parts += added
-        parts.append(f"{CHANGE} {_coarse(working.changes[k, i])}")
-        parts.append(f"{FROM_TENTH} {_coarse(working.from_tenths[k, i])}")
-    return parts
+def _number(letter: str, value: int) -> str:
+    """A number of the working with its letter."""
+    return f"{letter} {_fine(value) if letter == PART else _coarse(value)}"
 
 
 def _fine(steps: int) -> str:
@@ -102,13 +76,6 @@ def _patterns(system: System) -> tuple[str, str]:
     """Regular expressions of a state with its controls, whose numbers are groups, and of a step's working."""
     state = [rf"{component_label(i)} ({_FINE})\+({_COARSE})" for i in range(system.n)]
     state += [f"({_COARSE})"] * system.m
-    term, change = rf" {PART} {_FINE} {SUM} {_COARSE}", rf" {CHANGE} {_COARSE}"
-    step = []
-    for i in range(system.n):
-        step += [term] * int(written_couplings(system)[i].sum())
-        counted = counted_products(system)[i][written_products(system)[i]]
-        step += [term + change if moves else term for moves in counted]
-        if i in nonlinear_components(system):
-            step.append(rf" {REMAINDER} {_COARSE}{term}")
-        step.append(rf"{change} {FROM_TENTH} {_COARSE}")
+    letters = [letter for letter, _ in work(system, np.zeros((1, system.n)), np.zeros((1, system.m)))]
+    step = [f" {letter} {_FINE if letter == PART else _COARSE}" for letter in letters]
     return " " + ", ".join(state), "".join(step)

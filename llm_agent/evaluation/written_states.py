@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from control_envs import System
+from llm_agent.data.step_sums import STATE_DECIMALS
 from llm_agent.data.trajectory_text import parse_trajectory
-from llm_agent.data.working import STATE_DECIMALS
 
 __all__ = ["step_errors"]
 

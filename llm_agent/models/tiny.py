@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import SYSTEMS
-from llm_agent.data.working import STATE_DECIMALS, product_turns
+from llm_agent.data.step_sums import STATE_DECIMALS, product_turns, step_sums
 from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:
@@ -127,8 +127,7 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
     """Overwrites the first dimensions of every number token's vector with Fourier features of its value, in place.
 
     Most of the frequencies are spread over all scales. The others are those at which products with the registered
-    plants' coefficients turn modulo a hundredth (`llm_agent.data.working`), or for fine parts the first harmonics of a
-    hundredth.
+    plants' coefficients turn modulo a hundredth, or for fine parts the first harmonics of a hundredth.
     """
     import torch
 
@@ -148,7 +147,7 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
 def registered_turns() -> np.ndarray:
     """How fast products with the registered plants' coefficients turn (`product_turns`), the fastest first."""
     turns: list[float] = []
-    for turn in np.concatenate([product_turns(system).ravel() for system in SYSTEMS.values()]):
+    for turn in np.concatenate([product_turns(s.linear) for system in SYSTEMS.values() for s in step_sums(system)]):
         if turn > SLOWEST and not np.isclose(turn, turns, rtol=_ALIKE).any():
             turns.append(float(turn))
     return np.sort(turns)[::-1][:TURNS]

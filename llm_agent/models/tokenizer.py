@@ -25,18 +25,10 @@ from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
 from llm_agent.data.reasoning import GAIN_DECIMALS, Reasoning, format_gains
+from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS
 from llm_agent.data.trajectory_text import TRAJECTORY
-from llm_agent.data.working import FINE_STEPS, STATE_DECIMALS
-from llm_agent.data.working_text import (
-    CHANGE,
-    FROM_TENTH,
-    LABELS,
-    PART,
-    REMAINDER,
-    SUM,
-    WORKING,
-    component_label,
-)
+from llm_agent.data.working import ARGUMENT, CHANGE, FROM_TENTH, LABELS, PART, REMAINDER, SUM
+from llm_agent.data.working_text import WORKING, component_label
 from llm_agent.models.chat import BARE
 
 if TYPE_CHECKING:
@@ -61,12 +53,18 @@ __all__ = [
 PAD, EOS = "<pad>", "<eos>"
 MAX_GAIN = 16.0
 MAX_INTEGER = 100
-MAX_TOKENS = 3328  # of prompt and completion; the longest registered plant's trajectory with its working takes 3,100
+MAX_TOKENS = 4096  # of prompt and completion; the longest registered plant's trajectory with its working takes 3,950
 NUMBER = "#"  # stands for a number in the form of a token
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
-_LARGEST = {REMAINDER: 1.0, SUM: 2.5, CHANGE: 1.2, FROM_TENTH: 1.2}  # numbers in the working of registered plants
+_LARGEST = {
+    ARGUMENT: 4.0,
+    REMAINDER: 1.0,
+    SUM: 2.5,
+    CHANGE: 1.2,
+    FROM_TENTH: 1.2,
+}  # numbers in the working of registered plants
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -193,7 +191,7 @@ def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:
     known, fine = tokenizer.get_vocab(), next(iter(_fine_parts()))
     if fine + _SUM not in known:
         return "waypoints"
-    return "working" if _as_bytes(f" {PART} {fine}") in known else "states"
+    return "working" if _as_bytes(f" {ARGUMENT} {_signed(0.0)[0]}") in known else "states"
 
 
 @cache

@@ -8,7 +8,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from control_envs.text import DECIMALS
-from llm_agent.data.working_text import REMAINDER
 from llm_agent.models.tokenizer import NUMBER, number_families
 
 __all__ = ["NumberTargets", "linear_cross_entropy"]
@@ -24,7 +23,6 @@ class NumberTargets:
         tokenizer: the tiny model's tokenizer.
         width: initial standard deviation of the targets, in units of the value.
         bare: that of bare numbers, the controls in a trajectory with its working; None for the same.
-        remainder: those of a remainder's coarse part and of its fine part, which follows it; None for the same.
         until: share of training after which targets are one-hot.
     """
 
@@ -33,31 +31,25 @@ class NumberTargets:
         tokenizer: PreTrainedTokenizerBase,
         width: float,
         bare: float | None = None,
-        remainder: tuple[float, float] | None = None,
         until: float = 0.9,
     ):
         self.until = until
-        coarse, self._fine = remainder or (width, width)
-        remainder_form = f" {REMAINDER} {NUMBER}"
-        own = {NUMBER: width if bare is None else bare, remainder_form: coarse}
-        reach = round(3 * max(width, self._fine, *own.values()) * 10**DECIMALS)
+        bare = width if bare is None else bare
+        reach = round(3 * max(width, bare) * 10**DECIMALS)
         self._offsets = torch.arange(-reach, reach + 1)
         # A token that is not a number has only itself as neighbour, so that its target stays one-hot.
         self._neighbours = torch.arange(len(tokenizer))[:, None].repeat(1, len(self._offsets))
         self._widths = torch.full((len(tokenizer),), width)
-        self._is_remainder = torch.zeros(len(tokenizer), dtype=torch.bool)
         for form, family in number_families(tokenizer).items():
             ids = torch.as_tensor(family)
             near = torch.arange(len(ids))[:, None] + self._offsets
             self._neighbours[ids] = ids[near.clamp(0, len(ids) - 1)]
-            self._widths[ids] = own.get(form, width)
-            self._is_remainder[ids] = form == remainder_form
+            self._widths[ids] = bare if form == NUMBER else width
 
     def of(self, labels: torch.Tensor, training_progress: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """The tokens near each of the labels (T,) of texts in turn, and their shares of the target, both (T, K)."""
+        """The tokens near each of the labels (T,), and their shares of the target, both (T, K)."""
         still_soft = max(1.0 - training_progress / self.until, 0.0)
-        follows = self._is_remainder.to(labels.device)[labels.roll(1)]
-        widths = torch.where(follows, self._fine, self._widths.to(labels.device)[labels]) * still_soft * 10**DECIMALS
+        widths = self._widths.to(labels.device)[labels] * still_soft * 10**DECIMALS
         if not (widths > NARROWEST).any():
             return labels[:, None], torch.ones((len(labels), 1), device=labels.device)
         distances = self._offsets.to(labels.device) / widths[:, None].clamp(min=NARROWEST)

@@ -40,8 +40,7 @@ __all__ = [
 # Initial widths of soft targets, in units of the value. Wide targets cost a pretrained model precision that it has to
 # learn again; without soft targets, it does not learn rare controls (docs/findings.md).
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
-# Half a step of the grid: numbers of the working are exact or wrong, but for its controls and nonlinear remainders.
-WIDTH_WORKING, WIDTH_REMAINDER = 0.005, (0.06, 0.2)
+WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but for its controls
 WRONG_STEPS = 0.05  # how often wrong steps begin in the input: about a third of a long trajectory's steps are wrong
 IGNORED = -100  # label of a token that is not taught
 
@@ -52,8 +51,7 @@ def number_options(fresh: bool, reasoning: Reasoning) -> dict[str, Any]:
     Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
     """
     if reasoning == "working":
-        wide = {"bare_width": WIDTH_FRESH, "remainder_width": WIDTH_REMAINDER}
-        return {"number_width": WIDTH_WORKING, **wide, "wrong_steps": WRONG_STEPS}
+        return {"number_width": WIDTH_WORKING, "bare_width": WIDTH_FRESH, "wrong_steps": WRONG_STEPS}
     return {"number_width": WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED}
 
 
@@ -63,7 +61,6 @@ class TinySFTTrainer(SFTTrainer):
     Args:
         number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
         bare_width: that of bare numbers; None for the same.
-        remainder_width: those of nonlinear remainders; None for the same.
         wrong_steps: how often the input has wrong steps (see `WrongSteps`).
         muon: Muon for the hidden matrices; otherwise, and where the matrices are flattened, AdamW for all weights.
     """
@@ -73,14 +70,13 @@ class TinySFTTrainer(SFTTrainer):
         *args: Any,
         number_width: float = WIDTH_FRESH,
         bare_width: float | None = None,
-        remainder_width: tuple[float, float] | None = None,
         wrong_steps: float = 0.0,
         muon: bool = True,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         assert isinstance(self.processing_class, PreTrainedTokenizerBase)
-        self._targets = NumberTargets(self.processing_class, number_width, bare_width, remainder_width)
+        self._targets = NumberTargets(self.processing_class, number_width, bare_width)
         self._muon = muon
         self._wrong_steps = WrongSteps(self.processing_class, wrong_steps, IGNORED)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from llm_agent.data.working_text import LABELS
+from llm_agent.data.working import LABELS
 from llm_agent.models.tokenizer import NUMBER, number_families
 
 __all__ = ["WrongSteps"]

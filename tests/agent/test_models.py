@@ -40,7 +40,7 @@ from llm_agent.data.demonstrations import (
     make_prompts,
 )
 from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
-from llm_agent.data.working import STATE_DECIMALS
+from llm_agent.data.step_sums import STATE_DECIMALS
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
 from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny
