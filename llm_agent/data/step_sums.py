@@ -30,12 +30,24 @@ from control_envs.dynamics.riccati import physical_problem
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
 
-__all__ = ["FINE_STEPS", "STATE_DECIMALS", "ComponentSum", "Steps", "Terms", "product_turns", "split", "step_sums"]
+__all__ = [
+    "FINE_STEPS",
+    "STATE_DECIMALS",
+    "TENTH",
+    "ComponentSum",
+    "Steps",
+    "Terms",
+    "from_tenth",
+    "product_turns",
+    "split",
+    "step_sums",
+]
 
 # An unstable plant amplifies the rounding of written states: with three decimals the upright pendulum often falls. With
 # four, every registered plant is controlled as without rounding (tests/agent/test_states.py).
 STATE_DECIMALS = 4
 FINE_STEPS = 10 ** (STATE_DECIMALS - DECIMALS)  # fine steps in one step of the coarse part
+TENTH = 10  # steps of the coarse part
 SLOW = 0.1  # turns of a hundredth per unit: a product that turns no faster is not written
 COUPLED = 10  # fine steps that a fine part's product with another component's coefficient has to reach to be written
 COUNTED = 3  # coarse steps that two products have to reach for the coarse part's change to be written after each
@@ -73,6 +85,11 @@ class Steps(NamedTuple):
         """The nearest numbers on the grids to states, controls and next states in their units."""
         now, then = (np.round(states * 10**STATE_DECIMALS).astype(int) for states in (x, x_next))
         return cls(now, np.round(u * 10**DECIMALS).astype(int), then)
+
+
+def from_tenth(coarse: Whole) -> Whole:
+    """The distance of a coarse part from the nearest tenth, in its steps: 38 is -2 from 40."""
+    return coarse - TENTH * ((coarse + TENTH // 2) // TENTH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +148,13 @@ class ComponentSum:
         products = np.round(FINE_STEPS * self.linear * parts).astype(int)
         moves = split(products)[0]
         moves[:, i] -= coarse[:, i]
-        at = coarse.copy()
-        at[:, i] += moves[:, self.moving].sum(axis=1) // 2
-        arguments = at @ self.arguments.T
+        half = moves[:, self.moving].sum(axis=1) // 2
+        at, from_tenths = coarse.copy(), from_tenth(coarse)
+        at[:, i] += half
+        from_tenths[:, i] = from_tenth(at[:, i])
+        arguments, offsets = at @ self.arguments.T, from_tenths @ self.arguments.T
+        alone = np.abs(self.arguments).sum(axis=1) == 1
+        offsets[:, alone & (self.arguments[:, i] != 0)] = (from_tenth(coarse[:, i]) + from_tenth(half))[:, None]
         # A polynomial is of no use beyond the numbers that it is fitted to.
         inside = [np.clip(v / 10**DECIMALS, *f.domain) for f, v in zip(self.functions, arguments.T, strict=True)]
         values = [f(argument) for f, argument in zip(self.functions, inside, strict=True)]
@@ -142,16 +163,17 @@ class ComponentSum:
         own = fine @ np.where(self.coupled, 0.0, self.linear[:n]) + new_fine @ self.linear[-n:]
         whole = own + sum(numbers.sum(axis=1) for numbers in (couplings, products, functions))
         remainder = steps.then[:, i] - np.round(whole).astype(int)
-        return Terms(couplings, products, moves, arguments, functions, own, remainder)
+        return Terms(couplings, products, moves, offsets, arguments, functions, own, remainder)
 
 
 class Terms(NamedTuple):
-    """The terms of `ComponentSum` for N steps, in fine steps except for `moves` and `arguments`.
+    """The terms of `ComponentSum` for N steps, in fine steps except for `moves`, `offsets` and `arguments`.
 
     Attributes:
         couplings: products of fine parts, (N, number of them).
         products: of coarse parts and controls, (N, 2 n + m).
         moves: by how much each product moves the coarse part, in its steps, (N, 2 n + m).
+        offsets: of the arguments, (N, F): the sums of their summands' distances from the nearest tenths.
         arguments: of the functions, in coarse steps, (N, F).
         functions: their values, (N, F).
         own: what the other fine parts contribute, not rounded, (N,).
@@ -161,6 +183,7 @@ class Terms(NamedTuple):
     couplings: np.ndarray
     products: np.ndarray
     moves: np.ndarray
+    offsets: np.ndarray
     arguments: np.ndarray
     functions: np.ndarray
     own: Array
@@ -239,6 +262,9 @@ def _with_functions(made: ComponentSum, steps: Steps) -> ComponentSum:
         if rests[best].std() > WORTH * rest.std():
             break
         made, rest = better[best], rests[best]
+    # What stands for itself first: it is then there to read for sums.
+    order = np.argsort(np.abs(made.arguments).sum(axis=1), kind="stable")
+    made = replace(made, arguments=made.arguments[order], functions=tuple(made.functions[k] for k in order))
     return replace(made, remainder=float(np.quantile(np.abs(rest), 0.9)))
 
 

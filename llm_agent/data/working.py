@@ -24,9 +24,9 @@ import numpy as np
 
 from control_envs import System
 from control_envs.utils.types import Array
-from llm_agent.data.step_sums import FINE_STEPS, ComponentSum, Steps, Terms, split, step_sums
+from llm_agent.data.step_sums import FINE_STEPS, ComponentSum, Steps, Terms, from_tenth, split, step_sums
 
-__all__ = ["ARGUMENT", "CHANGE", "FROM_TENTH", "LABELS", "PART", "REMAINDER", "SUM", "TENTH", "Working", "work"]
+__all__ = ["ARGUMENT", "CHANGE", "FROM_TENTH", "LABELS", "PART", "REMAINDER", "SUM", "Working", "work"]
 
 # The letters of the working's numbers:
 ARGUMENT = "a"  # of the next function, if it is not there to read
@@ -34,10 +34,9 @@ REMAINDER = "r"  # the coarse part of the remainder
 PART = "p"  # what is added next: a product of a fine part, or the fine part of a function or of the remainder
 SUM = "s"  # the sum so far, in hundredths, before whole hundredths are carried
 CHANGE = "d"  # the change of the coarse part: by the terms so far, and last of all the whole of it
-FROM_TENTH = "e"  # the new coarse part less the tenth that is nearest to the old one
+FROM_TENTH = "e"  # the next argument less the tenths nearest to its summands; the new coarse part less the old's tenth
 LABELS = ARGUMENT, REMAINDER, PART, SUM, CHANGE, FROM_TENTH
 
-TENTH = 10  # steps of the coarse part
 Working = list[tuple[str, np.ndarray]]  # letters and numbers (K,) of K steps; parts and sums in fine steps
 
 
@@ -51,7 +50,6 @@ def _component(sums: ComponentSum, steps: Steps) -> Working:
     """The working of one component."""
     terms, then = sums.terms(steps), steps.then[:, sums.index]
     coarse, new = split(steps.now[:, sums.index])[0], split(then)[0]
-    tenth = TENTH * ((coarse + TENTH // 2) // TENTH)
     numbers: Working = []
     total, change = terms.own, np.zeros_like(coarse)
     addends = list(_addends(sums, terms))
@@ -67,7 +65,7 @@ def _component(sums: ComponentSum, steps: Steps) -> Working:
         if addend.moved is not None and addend is not addends[-1]:
             change = change + addend.moved
             numbers.append((CHANGE, change))
-    return [*numbers, (CHANGE, new - coarse), (FROM_TENTH, new - tenth)]
+    return [*numbers, (CHANGE, new - coarse), (FROM_TENTH, new - coarse + from_tenth(coarse))]
 
 
 class _Addend(NamedTuple):
@@ -92,7 +90,7 @@ def _addends(sums: ComponentSum, terms: Terms) -> Iterator[_Addend]:
         yield _Addend(products[:, j], terms.moves[:, j] if sums.counted[j] else None)
     moves, fine = split(terms.functions)
     for f, is_written in enumerate(sums.written_arguments):
-        before = ((ARGUMENT, terms.arguments[:, f]),) if is_written else ()
+        before = ((FROM_TENTH, terms.offsets[:, f]), (ARGUMENT, terms.arguments[:, f])) if is_written else ()
         yield _Addend(fine[:, f], moves[:, f] if sums.counted.any() else None, before)
     whole, fine = split(terms.remainder)
     if sums.has_fine_remainder:

@@ -26,10 +26,10 @@ from llm_agent.data.demonstrations import (
 )
 from llm_agent.data.reasoning import WITH_STATES, parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
-from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, Steps, split, step_sums
+from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, TENTH, Steps, split, step_sums
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
 from llm_agent.data.trajectory_text import TRAJECTORY, format_trajectory, parse_trajectory
-from llm_agent.data.working import ARGUMENT, CHANGE, FROM_TENTH, LABELS, PART, REMAINDER, SUM, TENTH, work
+from llm_agent.data.working import ARGUMENT, CHANGE, FROM_TENTH, LABELS, PART, REMAINDER, SUM, work
 from llm_agent.data.working_text import WORKING
 from llm_agent.evaluation.written_states import step_errors
 from llm_agent.models.lengths import completion_room
@@ -121,8 +121,9 @@ def workings(system, kind="varied", exploration=0.0, horizon=None):
 
 
 def components(working):
-    """The working's numbers by component: each ends with the distance from a tenth."""
-    ends = [k + 1 for k, (letter, _) in enumerate(working) if letter == FROM_TENTH]
+    """The working's numbers by component: each ends with a change and the distance from a tenth."""
+    letters = [letter for letter, _ in working] + [""]
+    ends = [k + 1 for k, letter in enumerate(letters) if letter == FROM_TENTH and letters[k + 1] != ARGUMENT]
     return [working[a:b] for a, b in zip([0, *ends], ends, strict=False)]
 
 
@@ -175,12 +176,12 @@ def test_the_sums_of_each_plant():
     letters = {name: "".join(letter for letter, _ in workings(plant)[0][2]) for name, plant in SYSTEMS.items()}
     assert letters["double_integrator"] == letters["double_integrator_hard"] == "pspsdepsde"
     assert letters["upright_pendulum"] == "pspsdpspsdpsdpsdepsdpsde"
-    assert letters["van_der_pol_hard"] == "psdpsdpsdapsdapsdapsdpsdepsdpsde"
+    assert letters["van_der_pol_hard"] == "psdpsdpsdeapsdeapsdeapsdpsdepsdpsde"
     assert [s.index for s in step_sums(get_system("van_der_pol"))] == [1, 0]
     assert REMAINDER in letters["attitude"]
     # x1^2 x2 is a sum of functions of x1 + x2, x1 - x2 and x2.
     arguments = step_sums(get_system("van_der_pol"))[0].arguments.tolist()
-    assert sorted(arguments) == [[0, 1], [1, -1], [1, 1]]
+    assert arguments == [[0, 1], [1, 1], [1, -1]]
 
 
 @pytest.mark.parametrize(("name", "limit"), [("van_der_pol", 50), ("van_der_pol_hard", 40), ("upright_pendulum", 5)])
