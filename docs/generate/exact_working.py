@@ -16,7 +16,7 @@ from baselines.evaluation.comparison import Comparison, compare
 from control_envs import SYSTEMS, format_prompt
 from control_envs.text import DECIMALS, REASONING
 from control_envs.utils.tables import table
-from llm_agent.data.step_sums import STATE_DECIMALS
+from llm_agent.data.component_sum import STATE_DECIMALS
 from llm_agent.data.trajectory_text import format_trajectory
 from llm_agent.data.working import work
 from llm_agent.models.chat import encode

@@ -40,10 +40,10 @@ from control_envs.rewards import DEFAULT_VERSION
 from control_envs.systems.initial_states import SPLITS, Split
 from control_envs.text import DECIMALS
 from control_envs.utils.types import Array
+from llm_agent.data.component_sum import STATE_DECIMALS
 from llm_agent.data.prompts import derived_seed, make_prompts, prompt_rows, split_evenly
 from llm_agent.data.reasoning import WITH_STATES, Reasoning, format_reasoning
 from llm_agent.data.rollout import draw_errors, draw_exploration, rollout
-from llm_agent.data.step_sums import STATE_DECIMALS
 from llm_agent.data.teachers import GAIN_RANGE, GainTeacher, OptimalTeacher, Teacher
 from llm_agent.data.working import Working, work
 

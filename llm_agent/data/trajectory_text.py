@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike
 from control_envs import System
 from control_envs.text import DECIMALS, END_REASONING
 from control_envs.utils.types import Array
-from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, split
+from llm_agent.data.component_sum import FINE_STEPS, STATE_DECIMALS, split
 from llm_agent.data.working import Working
 from llm_agent.data.working_text import format_working, read_working
 

@@ -24,7 +24,8 @@ import numpy as np
 
 from control_envs import System
 from control_envs.utils.types import Array
-from llm_agent.data.step_sums import FINE_STEPS, ComponentSum, Steps, Terms, from_tenth, split, step_sums
+from llm_agent.data.component_sum import FINE_STEPS, ComponentSum, Steps, Terms, from_tenth, split
+from llm_agent.data.step_sums import step_sums
 
 __all__ = ["ARGUMENT", "CHANGE", "FROM_TENTH", "LABELS", "PART", "REMAINDER", "SUM", "Working", "work"]
 

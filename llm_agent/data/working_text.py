@@ -17,7 +17,7 @@ import numpy as np
 from control_envs import System
 from control_envs.text import DECIMALS, END_REASONING
 from control_envs.utils.types import Array
-from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, split
+from llm_agent.data.component_sum import FINE_STEPS, STATE_DECIMALS, split
 from llm_agent.data.working import PART, Working, work
 
 __all__ = ["WORKING", "component_label", "format_working", "read_working"]

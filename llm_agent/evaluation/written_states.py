@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from control_envs import System
-from llm_agent.data.step_sums import STATE_DECIMALS
+from llm_agent.data.component_sum import STATE_DECIMALS
 from llm_agent.data.trajectory_text import parse_trajectory
 
 __all__ = ["step_errors"]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from control_envs import SYSTEMS
-from llm_agent.data.step_sums import STATE_DECIMALS, product_turns, step_sums
+from llm_agent.data.component_sum import STATE_DECIMALS
+from llm_agent.data.step_sums import product_turns, step_sums
 from llm_agent.models.tokenizer import build_tokenizer, number_tokens
 
 if TYPE_CHECKING:

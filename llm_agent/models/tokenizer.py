@@ -24,8 +24,8 @@ import numpy as np
 from control_envs import SYSTEMS, format_prompt
 from control_envs.systems import System
 from control_envs.text import CONTROLS, DECIMALS, END_CONTROLS, END_REASONING, REASONING
+from llm_agent.data.component_sum import FINE_STEPS, STATE_DECIMALS
 from llm_agent.data.reasoning import GAIN_DECIMALS, Reasoning, format_gains
-from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS
 from llm_agent.data.trajectory_text import TRAJECTORY
 from llm_agent.data.working import ARGUMENT, CHANGE, FROM_TENTH, LABELS, PART, REMAINDER, SUM
 from llm_agent.data.working_text import WORKING, component_label

@@ -30,6 +30,7 @@ from control_envs import (
     score_completions,
 )
 from control_envs.systems.initial_states import SPLITS, split_of
+from llm_agent.data.component_sum import STATE_DECIMALS
 from llm_agent.data.demonstrations import (
     ERRORS,
     GAIN_RANGE,
@@ -40,7 +41,6 @@ from llm_agent.data.demonstrations import (
     make_prompts,
 )
 from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
-from llm_agent.data.step_sums import STATE_DECIMALS
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
 from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny

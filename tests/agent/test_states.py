@@ -17,6 +17,7 @@ from peft import LoraConfig, get_peft_model
 from baselines.controllers.lqr import lqr, simulate_feedback
 from baselines.optimum.solver import solve_all
 from control_envs import SYSTEMS, format_completion, format_prompt, get_system, measure, parse_completion, sample_states
+from llm_agent.data.component_sum import FINE_STEPS, STATE_DECIMALS, TENTH, Steps, split
 from llm_agent.data.demonstrations import (
     KINDS,
     DemonstrationConfig,
@@ -26,7 +27,7 @@ from llm_agent.data.demonstrations import (
 )
 from llm_agent.data.reasoning import WITH_STATES, parse_gains
 from llm_agent.data.rollout import draw_exploration, rollout
-from llm_agent.data.step_sums import FINE_STEPS, STATE_DECIMALS, TENTH, Steps, split, step_sums
+from llm_agent.data.step_sums import step_sums
 from llm_agent.data.teachers import GainTeacher, OptimalTeacher
 from llm_agent.data.trajectory_text import TRAJECTORY, format_trajectory, parse_trajectory
 from llm_agent.data.working import ARGUMENT, CHANGE, FROM_TENTH, LABELS, PART, REMAINDER, SUM, work
