@@ -57,11 +57,9 @@ def _component(sums: ComponentSum, steps: Steps) -> Working:
     for addend in addends:
         total = total + addend.fine
         numbers += [*addend.before, (PART, addend.fine)]
-        if addend is addends[-1]:  # with all that is not written, and so the next state's fine part
-            unwritten = split(terms.products)[1][:, ~sums.written].sum(axis=1)
-            if not sums.has_fine_remainder:
-                unwritten = unwritten + terms.remainder
-            total = then + FINE_STEPS * np.round((total + unwritten - then) / FINE_STEPS)
+        if addend is addends[-1]:  # with all that is not written: what whole hundredths leave of the next state
+            wholes = (split(values)[0].sum(axis=1) for values in (terms.products, terms.functions))
+            total = then - FINE_STEPS * (sum(wholes) + split(terms.remainder)[0])
         numbers.append((SUM, np.round(total).astype(int)))
         if addend.moved is not None and addend is not addends[-1]:
             change = change + addend.moved

@@ -58,13 +58,8 @@ NUMBER = "#"  # stands for a number in the form of a token
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
-_LARGEST = {
-    ARGUMENT: 4.0,
-    REMAINDER: 1.0,
-    SUM: 2.5,
-    CHANGE: 1.2,
-    FROM_TENTH: 1.2,
-}  # numbers in the working of registered plants
+# Numbers in the working of registered plants:
+_LARGEST = {ARGUMENT: 4.0, REMAINDER: 1.0, SUM: 2.5, CHANGE: 1.2, FROM_TENTH: 1.2}
 _GAIN = re.compile(rf"-?\d+\.\d{{{GAIN_DECIMALS}}}")
 _STANDALONE = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.])")
 
@@ -191,7 +186,7 @@ def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:
     known, fine = tokenizer.get_vocab(), next(iter(_fine_parts()))
     if fine + _SUM not in known:
         return "waypoints"
-    return "working" if _as_bytes(f" {ARGUMENT} {_signed(0.0)[0]}") in known else "states"
+    return "working" if _as_bytes(f" {ARGUMENT} {0:.{DECIMALS}f}") in known else "states"
 
 
 @cache

@@ -114,7 +114,7 @@ def test_the_universal_model_is_what_its_record_says(system):
     """On every plant its answers hold plans, and about as many succeed as in the record that ships with it."""
     policy = LLMPolicy.from_pretrained(shipped.UNIVERSAL)
     record = json.loads((shipped.SHIPPED / shipped.UNIVERSAL / shipped.PROVENANCE).read_text())["evaluation"]
-    x0 = sample_states(system, 16 if system.horizon <= 50 else 6)  # a long answer takes ten seconds
+    x0 = sample_states(system, 16)
     texts = policy.act([format_prompt(system, x) for x in x0], max_new_tokens=policy.room_for(system))
     plans = [parse_completion(text, system.horizon, system.m) for text in texts]
     valid = np.array([plan.verdict == "ok" for plan in plans])
