@@ -8,6 +8,7 @@ trains from scratch and is evaluated greedily from the same 500 held-out initial
 `python -m benchmarks` leaves it out.
 """
 
+import dataclasses
 import tempfile
 import time
 from typing import Any
@@ -56,7 +57,7 @@ TABLES: dict[str, dict[str, Any]] = {
         },
     },
 }
-OWN = ("number_width", "bare_width", "remainder_width", "wrong_steps", "muon", "fourier")  # choices that are not flags
+OWN = ("number_width", "bare_width", "wrong_steps", "answer_weight", "muon", "fourier")  # choices that are not flags
 
 
 def train(table, steps, choices):
@@ -67,7 +68,7 @@ def train(table, steps, choices):
     from llm_agent.studies.definitions import TOKENS
     from llm_agent.training.arguments import parse
     from llm_agent.training.callbacks import PrinterCallback, ProgressCallback
-    from llm_agent.training.sft import TinySFTTrainer, number_options, tokenize
+    from llm_agent.training.sft import Teaching, TinySFTTrainer, tokenize
 
     settings = {**table["flags"], **choices}
     own = {name: settings.pop(name) for name in OWN if name in settings}
@@ -88,10 +89,15 @@ def train(table, steps, choices):
         )
         rows, _ = make_demonstrations([table["system"]], config.max_steps * size, wanted)
         model, tokenizer = build_tiny(fourier=own.pop("fourier", True))
-        own = {**number_options(True, args.reasoning), **own}
+        muon = own.pop("muon", True)
         torch.manual_seed(0)
         trainer = TinySFTTrainer(
-            model=model, args=config, train_dataset=tokenize(rows, tokenizer), processing_class=tokenizer, **own
+            model=model,
+            args=config,
+            train_dataset=tokenize(rows, tokenizer),
+            processing_class=tokenizer,
+            teaching=dataclasses.replace(Teaching.of(True, args.reasoning), **own),
+            muon=muon,
         )
         for callback in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(callback)

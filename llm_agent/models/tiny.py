@@ -9,6 +9,7 @@ measurements behind each choice.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ SLOPE = -0.5
 TURNS = 16  # at most: frequencies of the registered plants' products
 SLOWEST = 1.0  # of them, in turns per unit; the spread frequencies do for others
 _ALIKE = 0.005  # relative differences of frequencies that do not matter
+_FINE = re.compile(rf"\.\d{{{STATE_DECIMALS}}}")  # in the token of a state's fine part
 
 
 def build_tiny(seed: int = 0, fourier: bool = True) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -137,8 +139,7 @@ def _embed_numbers(embedding: torch.Tensor, tokenizer: PreTrainedTokenizerFast) 
     turns = registered_turns()
     spread = np.geomspace(*FREQUENCIES, pairs - len(turns))
     amplitude = np.concatenate([spread**SLOPE / np.sqrt(np.mean(spread ** (2 * SLOPE))), np.ones(len(turns))])
-    decimals = [len(token.rstrip("+").rpartition(".")[2]) for token in tokenizer.convert_ids_to_tokens(ids.tolist())]
-    fine = np.array(decimals) == STATE_DECIMALS
+    fine = np.array([bool(_FINE.search(token)) for token in tokenizer.convert_ids_to_tokens(ids.tolist())])
     own = np.where(fine[:, None], np.arange(len(turns)) + 1.0, turns)
     phase = 2 * math.pi * values[:, None] * np.concatenate([np.tile(spread, (len(ids), 1)), own], axis=1)
     features = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) * np.tile(amplitude, 2) * math.sqrt(2) * INIT_STD

@@ -41,6 +41,7 @@ __all__ = [
     "MAX_TOKENS",
     "NUMBER",
     "PAD",
+    "answer_begins",
     "build_tokenizer",
     "byte_alphabet",
     "longest_reasoning",
@@ -55,6 +56,7 @@ MAX_GAIN = 16.0
 MAX_INTEGER = 100
 MAX_TOKENS = 4608  # of prompt and completion; the longest registered plant's trajectory with its working takes 4,400
 NUMBER = "#"  # stands for a number in the form of a token
+_ANSWER = f"{END_REASONING}{CONTROLS}"
 _LIST, _ROW, _SUM = ", ", "; ", "+"
 _VALUE = re.compile(rf"-?\d+\.\d{{{DECIMALS}}}")
 _FINE = re.compile(rf"-?0\.\d{{{STATE_DECIMALS}}}")
@@ -72,7 +74,7 @@ def phrases(system: System) -> list[str]:
     first, *gains, _ = _GAIN.split(format_gains(np.zeros((system.m, system.n))))
     states = [before + word for before in ("; ", REASONING) for word in (TRAJECTORY, WORKING)]
     reasoning = [REASONING, REASONING + first, *gains, *states]
-    return [*own_settings, *other_settings, *reasoning, f"{END_REASONING}{CONTROLS}", END_CONTROLS]
+    return [*own_settings, *other_settings, *reasoning, _ANSWER, END_CONTROLS]
 
 
 @cache
@@ -179,6 +181,11 @@ def number_families(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
             form = token.replace(number, NUMBER).replace(_as_bytes(" "), " ")
             families.setdefault(form, []).append((float(number), i))
     return {form: [i for _, i in sorted(family)] for form, family in sorted(families.items())}
+
+
+def answer_begins(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Id of the token between reasoning and answer."""
+    return tokenizer.get_vocab()[_ANSWER]
 
 
 def longest_reasoning(tokenizer: PreTrainedTokenizerBase) -> Reasoning:

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from control_envs.text import DECIMALS
 from llm_agent.models.tokenizer import NUMBER, number_families
 
-__all__ = ["NumberTargets", "linear_cross_entropy"]
+__all__ = ["NumberTargets", "cross_entropy", "linear_cross_entropy"]
 
 NARROWEST = 0.1  # width in steps of the grid; narrower targets are one-hot
 CHUNK = 512  # tokens whose logits are held at once: a few megabytes, which a processor's cache holds
@@ -55,11 +55,11 @@ class NumberTargets:
         distances = self._offsets.to(labels.device) / widths[:, None].clamp(min=NARROWEST)
         return self._neighbours.to(labels.device)[labels], torch.softmax(-0.5 * distances**2, dim=1)
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor, training_progress: float) -> torch.Tensor:
-        """Cross-entropy of each token, shape (T,), from logits (T, V) and labels (T,)."""
-        near, shares = self.of(labels, training_progress)
-        # log_softmax, since logsumexp is slow on a CPU: exp underflows for a confident model's logits.
-        return -(torch.log_softmax(logits, dim=1).gather(1, near) * shares).sum(dim=1)
+
+def cross_entropy(logits: torch.Tensor, near: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Of each token, shape (T,), from logits (T, V) and what `NumberTargets.of` gives, both (T, K)."""
+    # log_softmax, since logsumexp is slow on a CPU: exp underflows for a confident model's logits.
+    return -(torch.log_softmax(logits, dim=1).gather(1, near) * shares).sum(dim=1)
 
 
 def linear_cross_entropy(
@@ -74,7 +74,7 @@ def linear_cross_entropy(
         hidden: last hidden states (T, d); matrix products are computed in their type.
         weight: of the output layer, (V, d).
         near: the tokens among which a target is shared, (T, K).
-        shares: of each of them, (T, K).
+        shares: of each of them, (T, K); their sum is the token's weight in the loss.
     """
     total: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, near, shares)
     return total
@@ -95,8 +95,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             targets = (logits.gather(1, near[part]) * shares[part]).sum(dim=1)
             probabilities = logits.exp_()
             sums = probabilities.sum(dim=1, keepdim=True)
-            total += (sums[:, 0].log() - targets).sum()
-            probabilities /= sums
+            weights = shares[part].sum(dim=1, keepdim=True)
+            total += (sums.log() * weights).sum() - targets.sum()
+            probabilities *= weights / sums
             errors = probabilities.scatter_add_(1, near[part], -shares[part]).to(hidden.dtype)
             to_hidden[part] = errors @ matrix
             to_weight += errors.T @ hidden[part]

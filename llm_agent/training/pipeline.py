@@ -53,7 +53,7 @@ from llm_agent.training.processes import before_phase, disconnect, is_main, lock
 from llm_agent.training.quiet import silence_known_warnings
 from llm_agent.training.replay import Replay
 from llm_agent.training.rewards import reward_functions
-from llm_agent.training.sft import make_trainer, number_options
+from llm_agent.training.sft import Teaching, make_trainer
 
 EVALUATION = "evaluation"
 ADAPTER_SHARE = 20  # a model has at least so many times the weights of its LoRA adapter at the default rank
@@ -195,8 +195,8 @@ class Pipeline:
         longest = demonstration_tokens(tokenizer, self.args.systems, self.args.reasoning)
         quicken(model, bool(config.bf16), config.use_cpu, longest)
         adapter = lora_config(model, self.args.lora_r, self.args.lora_alpha)
-        numbers = number_options(self.args.model == tiny_model.NAME, self.args.reasoning)
-        trainer = make_trainer(model, tokenizer, rows, config, adapter, **numbers)
+        teaching = Teaching.of(self.args.model == tiny_model.NAME, self.args.reasoning)
+        trainer = make_trainer(model, tokenizer, rows, config, adapter, teaching)
         self._train(trainer, tokenizer, "sft", title, SFT_SHOWN)
 
     def _start(self, source: str, title: str) -> None:

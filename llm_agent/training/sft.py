@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from trl import SFTConfig, SFTTrainer
 from llm_agent.data.reasoning import WITH_STATES, Reasoning
 from llm_agent.models.chat import encode as encode_prompts
 from llm_agent.models.tiny import holds_tiny
+from llm_agent.models.tokenizer import answer_begins
 from llm_agent.training.length_order import SimilarLengths
-from llm_agent.training.number_targets import NumberTargets, linear_cross_entropy
+from llm_agent.training.number_targets import NumberTargets, cross_entropy, linear_cross_entropy
 from llm_agent.training.optim import MuonAdamW
 from llm_agent.training.processes import is_sharded, keeps_matrices
 from llm_agent.training.wrong_steps import WrongSteps
@@ -28,12 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IGNORED",
-    "WIDTH_FRESH",
-    "WIDTH_TRAINED",
-    "WIDTH_WORKING",
+    "Teaching",
     "TinySFTTrainer",
     "make_trainer",
-    "number_options",
     "tokenize",
 ]
 
@@ -42,43 +41,57 @@ __all__ = [
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but for its controls
 WRONG_STEPS = 0.05  # how often wrong steps begin in the input: about a third of a long trajectory's steps are wrong
+ANSWER_WEIGHT = 6.0  # the answer repeats the working's controls, which are one token in thirty to sixty
 IGNORED = -100  # label of a token that is not taught
 
 
-def number_options(fresh: bool, reasoning: Reasoning) -> dict[str, Any]:
-    """How numbers are taught to a fresh or a pretrained model, as arguments of `TinySFTTrainer`.
+@dataclass(frozen=True)
+class Teaching:
+    """How tokens are taught to the tiny model.
 
-    Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
+    Attributes:
+        number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
+        bare_width: that of bare numbers; None for the same.
+        wrong_steps: how often the input has wrong steps (see `WrongSteps`).
+        answer_weight: weight in the loss of a token of the answer; that of a token of the reasoning is 1.
     """
-    if reasoning == "working":
-        return {"number_width": WIDTH_WORKING, "bare_width": WIDTH_FRESH, "wrong_steps": WRONG_STEPS}
-    return {"number_width": WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED}
+
+    number_width: float = WIDTH_FRESH
+    bare_width: float | None = None
+    wrong_steps: float = 0.0
+    answer_weight: float = 1.0
+
+    @classmethod
+    def of(cls, fresh: bool, reasoning: Reasoning) -> Teaching:
+        """How a fresh or a pretrained model is taught a reasoning."""
+        if reasoning == "working":
+            return cls(WIDTH_WORKING, WIDTH_FRESH, WRONG_STEPS, ANSWER_WEIGHT)
+        # Written states have to be exact: a fresh model learns them sooner with narrow targets (docs/tiny_model.md).
+        return cls(WIDTH_FRESH if fresh and reasoning not in WITH_STATES else WIDTH_TRAINED)
 
 
 class TinySFTTrainer(SFTTrainer):
     """SFTTrainer with soft targets for numbers and Muon, for the tiny model.
 
     Args:
-        number_width: initial width of the soft targets (see `NumberTargets`); 0 for one-hot targets.
-        bare_width: that of bare numbers; None for the same.
-        wrong_steps: how often the input has wrong steps (see `WrongSteps`).
+        teaching: how tokens are taught.
         muon: Muon for the hidden matrices; otherwise, and where the matrices are flattened, AdamW for all weights.
     """
 
     def __init__(
         self,
         *args: Any,
-        number_width: float = WIDTH_FRESH,
-        bare_width: float | None = None,
-        wrong_steps: float = 0.0,
+        teaching: Teaching = Teaching(),
         muon: bool = True,
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        assert isinstance(self.processing_class, PreTrainedTokenizerBase)
-        self._targets = NumberTargets(self.processing_class, number_width, bare_width)
+        tokenizer = self.processing_class
+        assert isinstance(tokenizer, PreTrainedTokenizerBase)
+        self._targets = NumberTargets(tokenizer, teaching.number_width, teaching.bare_width)
+        self._wrong_steps = WrongSteps(tokenizer, teaching.wrong_steps, IGNORED)
+        self._answer_weight, self._answer_begins = teaching.answer_weight, answer_begins(tokenizer)
         self._muon = muon
-        self._wrong_steps = WrongSteps(self.processing_class, wrong_steps, IGNORED)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
@@ -103,23 +116,25 @@ class TinySFTTrainer(SFTTrainer):
         return self.optimizer
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Soft cross-entropy over the completion's tokens."""
+        """Soft cross-entropy over the completion's tokens, weighted."""
         ids, labels = self._wrong_steps(inputs["input_ids"], inputs["labels"])
-        kept = labels[:, 1:] != IGNORED
-        labels = labels[:, 1:][kept]
         # Without a mask, since texts are padded on the right: attention then skips what comes later.
         ids = ids[:, :-1]
-        progress = self.state.global_step / max(self.state.max_steps, 1)
+        kept = labels[:, 1:] != IGNORED
+        labels = labels[:, 1:][kept]
+        near, shares = self._targets.of(labels, self.state.global_step / max(self.state.max_steps, 1))
+        in_answer = (ids == self._answer_begins).cumsum(dim=1)[kept] > 0
+        shares = shares * torch.where(in_answer, self._answer_weight, 1.0)[:, None]
         # The model's own forward pass is called, since wrappers of several processes act in it.
         if is_sharded(self.accelerator):
             logits = model(input_ids=ids, use_cache=False).logits[kept].float()
-            losses = self._targets.loss(logits, labels, progress).sum()
+            losses = cross_entropy(logits, near, shares).sum()
         else:
             outputs = model(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1)
             head = self.accelerator.unwrap_model(model).get_output_embeddings().weight
             dtype = torch.bfloat16 if self.args.bf16 else head.dtype  # the output layer's, under autocast
             hidden = outputs.hidden_states[-1][kept].to(dtype)
-            losses = linear_cross_entropy(hidden, head, *self._targets.of(labels, progress))
+            losses = linear_cross_entropy(hidden, head, near, shares)
             logits = None
         total = kept.sum() if num_items_in_batch is None else num_items_in_batch
         loss = losses / total
@@ -167,10 +182,10 @@ def make_trainer(
     dataset: Dataset,
     config: SFTConfig,
     peft_config: Any,
-    **numbers: Any,
+    teaching: Teaching = Teaching(),
 ) -> SFTTrainer:
-    """The trainer of the SFT phase; ``numbers`` are `number_options`, used for the tiny model only."""
-    trainer_class = partial(TinySFTTrainer, **numbers) if holds_tiny(model) else SFTTrainer
+    """The trainer of the SFT phase; ``teaching`` is for the tiny model only."""
+    trainer_class = partial(TinySFTTrainer, teaching=teaching) if holds_tiny(model) else SFTTrainer
     return trainer_class(
         model=model,
         args=config,

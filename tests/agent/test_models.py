@@ -44,12 +44,12 @@ from llm_agent.data.reasoning import REASONINGS, format_gains, parse_gains
 from llm_agent.models.lengths import answer_tokens, completion_room
 from llm_agent.models.loading import is_tiny, load_model
 from llm_agent.models.tiny import FOURIER_SHARE, TURNS, build_tiny, registered_turns, save_tiny
-from llm_agent.models.tokenizer import number_families, number_tokens
+from llm_agent.models.tokenizer import answer_begins, number_families, number_tokens
 from llm_agent.policies.language_model import LLMPolicy, NumericPolicy
-from llm_agent.training.number_targets import CHUNK, NumberTargets, linear_cross_entropy
+from llm_agent.training.number_targets import CHUNK, NumberTargets, cross_entropy, linear_cross_entropy
 from llm_agent.training.optim import MuonAdamW, _Muon
 from llm_agent.training.rewards import ControlReward, reward_functions
-from llm_agent.training.sft import make_trainer, tokenize
+from llm_agent.training.sft import IGNORED, Teaching, make_trainer, tokenize
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +121,12 @@ def test_a_fresh_model_sees_the_fine_parts_of_products(tiny):
     embedding = model.get_input_embeddings().weight
     pairs = int(embedding.shape[1] * FOURIER_SHARE) // 2
     feature = pairs - len(turns) + turns.round(6).tolist().index(10.0)
-    at = {
-        text: embedding[tokenizer(text).input_ids[0]][[feature, pairs + feature]]
-        for text in ("0.33, ", "1.13, ", "0.38, ")
-    }
-    torch.testing.assert_close(at["0.33, "], at["1.13, "])  # 0.0330 and 0.1130
-    torch.testing.assert_close(at["0.33, "], -at["0.38, "])  # half a hundredth apart
+    for form in ("#", "#, ", "#; ", " d #"):
+        family = number_families(tokenizer)[form]
+        half = len(family) // 2  # the number 0
+        first, same, apart = (embedding[family[half + steps]][[feature, pairs + feature]] for steps in (33, 43, 38))
+        torch.testing.assert_close(first, same)  # 0.0330 and 0.0430
+        torch.testing.assert_close(first, -apart)  # half a hundredth apart
 
 
 def test_what_cannot_be_loaded_is_said_in_one_line(tmp_path):
@@ -214,14 +214,15 @@ def test_number_targets_end_on_the_plain_cross_entropy(tiny):
     labels = torch.cat([family[[0, 300, 600, -1]], torch.tensor([3])])
     logits = torch.randn(len(labels), len(tokenizer), generator=torch.Generator().manual_seed(0))
     plain = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    assert torch.equal(targets.loss(logits, labels, 1.0), plain)
-    soft = targets.loss(logits, labels, 0.0)
+    assert torch.equal(cross_entropy(logits, *targets.of(labels, 1.0)), plain)
+    soft = cross_entropy(logits, *targets.of(labels, 0.0))
     assert not torch.isclose(soft[:4], plain[:4]).any()
     assert torch.isclose(soft[4], plain[4])  # a token that is no number keeps its plain target
     guess = torch.full_like(logits, -20.0)
     guess[1, family[303]] = 0.0  # off by 0.03
     guess[1, family[300]] = -20.0
-    assert targets.loss(guess, labels, 0.0)[1] < targets.loss(guess, labels, 1.0)[1]
+    soft, plain = (cross_entropy(guess, *targets.of(labels, progress)) for progress in (0.0, 1.0))
+    assert soft[1] < plain[1]
 
 
 @pytest.mark.parametrize("progress", [0.0, 1.0])
@@ -231,9 +232,11 @@ def test_the_loss_without_all_logits_is_the_loss_with_them(tiny, progress):
     labels = torch.randint(len(tokenizer), (CHUNK + 40,), generator=generator)
     hidden = torch.randn(len(labels), 16, generator=generator, requires_grad=True)
     weight = torch.randn(len(tokenizer), 16, generator=generator, requires_grad=True)
-    with_logits = targets.loss(hidden @ weight.T, labels, progress).sum()
+    near, shares = targets.of(labels, progress)
+    shares = shares * torch.rand(len(labels), 1, generator=generator)  # tokens of several weights
+    with_logits = cross_entropy(hidden @ weight.T, near, shares).sum()
     expected = [with_logits, *torch.autograd.grad(3 * with_logits, (hidden, weight))]
-    without = linear_cross_entropy(hidden, weight, *targets.of(labels, progress))
+    without = linear_cross_entropy(hidden, weight, near, shares)
     actual = [without, *torch.autograd.grad(3 * without, (hidden, weight))]
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-4)  # sums in another order
 
@@ -251,6 +254,22 @@ def test_padding_does_not_change_the_loss(tiny, tmp_path):
         for part in (texts, texts[:1], texts[1:])
     ]
     assert losses[0] == pytest.approx(losses[1] + losses[2], rel=1e-5)
+
+
+def test_tokens_of_the_answer_weigh_more(tiny, tmp_path):
+    _, tokenizer = tiny
+    rows, _ = make_demonstrations(["double_integrator"], 2, DemonstrationConfig("optimal", "states"))
+    config = SFTConfig(str(tmp_path), max_length=None, report_to="none", use_cpu=True, bf16=False)
+
+    def loss(weight: float, answer_only: bool = False) -> float:
+        trainer = make_trainer(build_tiny()[0], tokenizer, rows, config, None, Teaching(answer_weight=weight))
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(2)])
+        if answer_only:
+            in_answer = (batch["input_ids"] == answer_begins(tokenizer)).cumsum(dim=1).roll(1, dims=1) > 0
+            batch["labels"][~in_answer] = IGNORED
+        return trainer.compute_loss(trainer.model, batch, num_items_in_batch=1).item()
+
+    assert loss(6.0) == pytest.approx(loss(1.0) + 5 * loss(1.0, answer_only=True), rel=1e-5)
 
 
 # -- demonstrations ------------------------------------------------------------------------------------------
