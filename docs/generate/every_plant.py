@@ -1,7 +1,7 @@
 """Models beside LQR on every plant they were evaluated on, as a table, from the records of shipped models or of runs.
 
 python docs/generate/every_plant.py tiny-universal | python docs/insert.py README.md every_plant
-python docs/generate/every_plant.py runs/plans | python docs/insert.py docs/tiny_model.md working
+python docs/generate/every_plant.py tiny-universal | python docs/insert.py docs/tiny_model.md every_plant
 """
 
 import json

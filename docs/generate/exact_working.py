@@ -1,6 +1,6 @@
 """What a model's controls are worth where the working of each step is exact, and the model writes the controls only.
 
-python docs/generate/exact_working.py runs/more | python docs/insert.py docs/tiny_model.md exact_working
+python docs/generate/exact_working.py runs/working | python docs/insert.py docs/tiny_model.md exact_working
 """
 
 import sys
