@@ -41,7 +41,7 @@ __all__ = [
 WIDTH_FRESH, WIDTH_TRAINED = 0.06, 0.02
 WIDTH_WORKING = 0.005  # half a step of the grid: numbers of the working are exact or wrong, but for its controls
 WRONG_STEPS = 0.05  # how often wrong steps begin in the input: about a third of a long trajectory's steps are wrong
-ANSWER_WEIGHT = 6.0  # the answer repeats the working's controls, which are one token in thirty to sixty
+ANSWER_WEIGHT = 6.0  # the answer, a small part of the text, has to repeat its controls
 IGNORED = -100  # label of a token that is not taught
 
 
