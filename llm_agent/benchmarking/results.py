@@ -104,6 +104,10 @@ def merged(results: Sequence[Result]) -> Result:
 
 
 def _join(into: Entry, entry: Entry) -> None:
+    if into.cells != entry.cells:  # otherwise it is the entry itself
+        into.seconds = round(into.seconds + entry.seconds, 2)
+        for part, count in entry.tokens.items():
+            into.tokens[part] = into.tokens.get(part, 0) + count
     for cell in entry.cells:
         known = into.cell(cell.system, cell.mode)
         if known is None:

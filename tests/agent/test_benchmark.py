@@ -76,7 +76,9 @@ def test_parts_of_an_entry_are_joined_and_contradictions_refused(results, tmp_pa
     assert benchmark.main(["--submit", part]) == 2
     assert f"LQR lacks {SHORT}, closed-loop" in capsys.readouterr().err
     assert run("lqr", "--modes", "closed-loop", "--output", other) == 0
+    seconds = [read(file).entries[0].seconds for file in (part, other)]
     assert run("--merge", part, other, "--output", part) == 0
+    assert read(part).entries[0].seconds == pytest.approx(sum(seconds))
     assert benchmark.main(["--submit", part]) == 0
     assert run("lqr", "--states", "5", "--output", other + "2") == 0
     assert benchmark.main(["--submit", other + "2"]) == 2
