@@ -90,29 +90,29 @@ def merged(results: Sequence[Result]) -> Result:
     """
     if not results:
         raise ValueError("nothing to merge: give files of results")
-    first, *others = results
-    union = first.model_copy(deep=True)
-    for result in others:
+    first = results[0]
+    union = first.model_copy(update={"entries": []})
+    for result in results:
         if (result.suite, result.suite_version) != (first.suite, first.suite_version):
             raise ValueError(
                 f"results of the suites {first.suite} {first.suite_version} and {result.suite} "
                 f"{result.suite_version} cannot be merged"
             )
         for entry in result.entries:
-            _join(union.entry(entry.model_copy(deep=True)), entry)
+            _join(union.entry(entry.model_copy(update={"cells": [], "tokens": {}, "seconds": 0.0})), entry)
     return union
 
 
 def _join(into: Entry, entry: Entry) -> None:
-    if into.cells != entry.cells:  # otherwise it is the entry itself
-        into.seconds = round(into.seconds + entry.seconds, 2)
-        for part, count in entry.tokens.items():
-            into.tokens[part] = into.tokens.get(part, 0) + count
+    new = []
     for cell in entry.cells:
         known = into.cell(cell.system, cell.mode)
         if known is None:
-            into.cells.append(cell)
+            new.append(cell)
         elif known != cell:
             raise ValueError(
                 f"two results of {entry.policy} on {cell.system}, {cell.mode} differ: leave one out, or give --name"
             )
+    if new:
+        into.cells += new
+        into.spend(entry.seconds, entry.tokens)

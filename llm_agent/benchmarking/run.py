@@ -58,7 +58,7 @@ def run(
                 if entry.cell(name, mode):  # a controller's modes are one
                     continue
                 bar.set_postfix_str(f"{name}, {mode}")
-                began, tokens = time.perf_counter(), _tokens(entrant)
+                began, before = time.perf_counter(), _tokens(entrant)
                 cell = _cell(suite, entrant, get_system(name), mode, states, bar.update)
                 if entrant.prompt:
                     entry.cells.append(cell)
@@ -66,9 +66,8 @@ def run(
                     done = [m for system, m in missing if system == name]
                     entry.cells += [cell.model_copy(update={"mode": m}) for m in done]
                     bar.update(len(done))
-                entry.seconds = round(entry.seconds + time.perf_counter() - began, 2)
-                for part, count in _tokens(entrant).items():
-                    entry.tokens[part] = entry.tokens.get(part, 0) + count - tokens[part]
+                tokens = {part: count - before[part] for part, count in _tokens(entrant).items()}
+                entry.spend(time.perf_counter() - began, tokens)
                 if file is not None:
                     write(result, file)
     return result

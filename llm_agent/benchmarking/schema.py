@@ -7,7 +7,7 @@ cells of the suite, both times 100. The optimum scores 100; no control and rando
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -98,6 +98,12 @@ class Entry(_Record):
     def cell(self, system: str, mode: Mode) -> Cell | None:
         """The cell of a plant in a mode, or None."""
         return next((cell for cell in self.cells if (cell.system, cell.mode) == (system, mode)), None)
+
+    def spend(self, seconds: float, tokens: Mapping[str, int]) -> None:
+        """Adds seconds and tokens to those spent so far."""
+        self.seconds = round(self.seconds + seconds, 2)
+        for part, count in tokens.items():
+            self.tokens[part] = self.tokens.get(part, 0) + count
 
     def is_complete(self, suite: Suite) -> bool:
         """Whether every cell of the suite is there."""
